@@ -1,0 +1,2 @@
+/** The public names, one per line. */
+export type { FailureClass } from './policy/failure.js';
