@@ -80,7 +80,7 @@ export type AttemptEnd =
 
 /**
  * Called synchronously, in this order: at most one `onFirstToken`, then any number of `onBytes`, then exactly one
- * `onEnd`, last. After `cancel()` none of them is called.
+ * `onEnd`, last. None of them is called from within `start()`, nor after `cancel()`.
  */
 export interface AttemptHandler {
   /** Streamed only. What was held until now (a role-only chunk) comes with the first `onBytes` after it. */

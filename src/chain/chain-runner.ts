@@ -1,0 +1,363 @@
+/**
+ * Carries out what the policy says for one request after another: starts attempts, aborts them, keeps the one timer,
+ * tells the sink and the listeners. Decides nothing: an `if` about retrying in here would be in the wrong room.
+ *
+ * Every input is one synchronous turn: record the outcome on the board, ask the machine, carry out its commands, set
+ * the timer, emit. That is what makes claims (a try while everything rests, later budgets and trials) race-free.
+ */
+import { type AttemptOutcome, type FailureClass, traitsOf } from '../policy/failure.js';
+import type { RequestPlan } from '../policy/plan.js';
+import {
+  type AttemptId,
+  type AttemptKind,
+  type Command,
+  type Input,
+  RequestMachine,
+  type Verdict,
+} from '../policy/request-machine.js';
+import { ownFailure } from '../upstream/classify.js';
+import type {
+  AttemptEnd,
+  AttemptHandler,
+  AttemptLimits,
+  Delivered,
+  RunningAttempt,
+  TokenUsage,
+} from '../upstream/upstream.js';
+import type { Clock } from './clock.js';
+import type { AttemptRecord, ChainEvents } from './events.js';
+import type { ModelBoard } from './model-board.js';
+
+/** What an attempt is to be, as its maker sees it. */
+export interface AttemptOrder {
+  readonly model: string;
+  /** Counts from 1 within the request. */
+  readonly number: number;
+  readonly limits: AttemptLimits;
+}
+
+/** Hears of one request: for a stream one `onCommit`, then bytes; for every request exactly one `onFinish`, last. */
+export interface RequestSink {
+  /** Streamed: the first token is there; what it says is what the headers tell. */
+  onCommit(soFar: RequestSoFar): void;
+  onBytes(bytes: Uint8Array): void;
+  onFinish(result: RequestResult): void;
+}
+
+export interface RequestSoFar {
+  /** The model that is answering, or answered; absent where none did. */
+  readonly model?: string;
+  /** The answer is not the first model's. */
+  readonly fallbackUsed: boolean;
+  readonly attempts: readonly AttemptRecord[];
+}
+
+export type CompletedEnd = Extract<AttemptEnd, { type: 'completed' }>;
+
+export interface RequestResult extends RequestSoFar {
+  readonly verdict: Verdict;
+  readonly latencyMs: number;
+  /** Of the attempt that answered. */
+  readonly end?: CompletedEnd;
+}
+
+export interface ChainRequest {
+  readonly requestId: string;
+  readonly plan: RequestPlan;
+  /** Starts one attempt. What it throws is a fault of ours, not of a model. */
+  readonly ask: (order: AttemptOrder, handler: AttemptHandler) => RunningAttempt;
+  /** These models fail so, before they are asked, for this request alone. */
+  readonly drills?: ReadonlyMap<string, FailureClass>;
+  readonly sink: RequestSink;
+}
+
+export interface RunningRequest {
+  /** The caller left: every attempt is aborted at once. Harmless after the end. */
+  cancel(): void;
+  pause(): void;
+  resume(): void;
+}
+
+export interface ChainRunnerDeps {
+  readonly board: ModelBoard;
+  readonly events: ChainEvents;
+  readonly clock: Clock;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}
+
+export class ChainRunner {
+  readonly #deps: ChainRunnerDeps;
+  readonly #live = new Set<RequestRun>();
+
+  constructor(deps: ChainRunnerDeps) {
+    this.#deps = deps;
+  }
+
+  start(request: ChainRequest): RunningRequest {
+    const run = new RequestRun(request, this.#deps, () => this.#live.delete(run));
+    this.#live.add(run);
+    run.start();
+    return run;
+  }
+
+  /** How many requests are under way. */
+  get liveCount(): number {
+    return this.#live.size;
+  }
+
+  /** Ends what is under way, as if every caller had left. */
+  cancelAll(): void {
+    for (const run of this.#live) run.cancel();
+  }
+}
+
+interface Attempt {
+  readonly id: AttemptId;
+  readonly model: string;
+  readonly kind: AttemptKind;
+  readonly startedAtMs: number;
+  readonly whileResting: boolean;
+  readonly drilled: boolean;
+  running?: RunningAttempt;
+  ttftMs?: number;
+  record?: AttemptRecord;
+  end?: CompletedEnd;
+}
+
+const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, reported: false };
+const NO_ATTEMPT: RunningAttempt = { cancel() {}, pause() {}, resume() {} };
+
+class RequestRun implements RunningRequest {
+  readonly #request: ChainRequest;
+  readonly #deps: ChainRunnerDeps;
+  readonly #onEnd: () => void;
+  readonly #machine: RequestMachine;
+  readonly #attempts: Attempt[] = [];
+  readonly #inbox: Input[] = [];
+  readonly #startedAtMs: number;
+  #isTurning = false;
+  #isFinished = false;
+  #committed: Attempt | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #wakeAtMs: number | undefined;
+
+  constructor(request: ChainRequest, deps: ChainRunnerDeps, onEnd: () => void) {
+    this.#request = request;
+    this.#deps = deps;
+    this.#onEnd = onEnd;
+    this.#machine = new RequestMachine(request.plan, deps.random);
+    this.#startedAtMs = deps.clock.nowMs();
+  }
+
+  start(): void {
+    this.#take({ type: 'started' });
+  }
+
+  cancel(): void {
+    this.#take({ type: 'cancelled' });
+  }
+
+  pause(): void {
+    this.#committed?.running?.pause();
+  }
+
+  resume(): void {
+    this.#committed?.running?.resume();
+  }
+
+  /** One turn per input; what an attempt reports while it is being started waits for the turn to end. */
+  #take(input: Input): void {
+    this.#inbox.push(input);
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    for (let next = this.#inbox.shift(); next; next = this.#inbox.shift()) this.#turn(next);
+    this.#isTurning = false;
+  }
+
+  #turn(input: Input): void {
+    const nowMs = this.#deps.clock.nowMs();
+    const step = this.#machine.next(input, this.#deps.board, nowMs);
+    for (const command of step.commands) this.#carryOut(command, nowMs);
+    if (this.#isFinished || step.commands.length > 0 || step.wakeAtMs !== undefined) this.#wakeAt(step.wakeAtMs, nowMs);
+  }
+
+  #wakeAt(wakeAtMs: number | undefined, nowMs: number): void {
+    if (wakeAtMs === this.#wakeAtMs) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#wakeAtMs = wakeAtMs;
+    if (wakeAtMs === undefined) return;
+    this.#cancelTimer = this.#deps.clock.setTimer(Math.max(0, wakeAtMs - nowMs), () => {
+      this.#wakeAtMs = undefined;
+      this.#take({ type: 'woke' });
+    });
+  }
+
+  #carryOut(command: Command, nowMs: number): void {
+    switch (command.type) {
+      case 'attempt':
+        return this.#startAttempt(command, nowMs);
+      case 'cancel':
+        return this.#cancelAttempt(command.attempt, command.as, nowMs);
+      case 'commit':
+        return this.#commit(command.attempt, nowMs);
+      case 'finish':
+        return this.#finish(command.verdict, nowMs);
+      default:
+        return command satisfies never;
+    }
+  }
+
+  #startAttempt(command: Extract<Command, { type: 'attempt' }>, nowMs: number): void {
+    const { model, kind, whileResting, limits } = command;
+    const drill = this.#request.drills?.get(model);
+    const attempt: Attempt = {
+      id: command.attempt,
+      model,
+      kind,
+      startedAtMs: nowMs,
+      whileResting,
+      drilled: drill !== undefined,
+    };
+    this.#attempts[attempt.id] = attempt;
+    if (command.from) this.#tellSwitch(command.from, attempt);
+    if (whileResting) this.#deps.board.beginRestingTry(this.#request.plan.chain, nowMs);
+    const handler = this.#handlerOf(attempt);
+    attempt.running = drill
+      ? failsAtOnce(drill, handler)
+      : this.#request.ask({ model, number: attempt.id + 1, limits }, handler);
+  }
+
+  #handlerOf(attempt: Attempt): AttemptHandler {
+    return {
+      onFirstToken: () => {
+        if (attempt.record) return;
+        attempt.ttftMs = this.#deps.clock.nowMs() - attempt.startedAtMs;
+        this.#take({ type: 'first-token', attempt: attempt.id });
+      },
+      onBytes: (bytes) => {
+        if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
+      },
+      onEnd: (end) => {
+        if (attempt.record) return;
+        this.#endAttempt(attempt, end);
+      },
+    };
+  }
+
+  #endAttempt(attempt: Attempt, end: AttemptEnd): void {
+    if (end.type === 'completed') {
+      attempt.end = end;
+      this.#book(attempt, end.outcome, end.usage, end.status);
+      this.#take({ type: 'completed', attempt: attempt.id });
+      return;
+    }
+    this.#book(attempt, end.failure.class, end.usage, end.failure.status, end);
+    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure });
+  }
+
+  #cancelAttempt(id: AttemptId, as: FailureClass, nowMs: number): void {
+    const attempt = this.#attempts[id];
+    if (!attempt || attempt.record) return;
+    attempt.running?.cancel();
+    const failure = ownFailure(as, as === 'cancelled' ? 'the caller left' : 'the deadline of the request has passed');
+    const end = { type: 'failed', failure, delivered: 'nothing' as Delivered, usage: NO_USAGE } as const;
+    this.#book(attempt, as, NO_USAGE, undefined, end, nowMs);
+  }
+
+  /** The board hears of it before the machine does; drilled attempts never touch it. */
+  #book(
+    attempt: Attempt,
+    outcome: AttemptOutcome,
+    usage: TokenUsage,
+    status: number | undefined,
+    failed?: Extract<AttemptEnd, { type: 'failed' }>,
+    nowMs = this.#deps.clock.nowMs(),
+  ): void {
+    const { board, events } = this.#deps;
+    const { plan, requestId } = this.#request;
+    const latencyMs = nowMs - attempt.startedAtMs;
+    const { model, ttftMs } = attempt;
+    const record = { model, class: outcome, ...(status !== undefined && { status }), ms: Math.round(latencyMs) };
+    attempt.record = record;
+    const details = { ...(ttftMs !== undefined && { ttftMs }), ...(failed && { failure: failed.failure }), usage };
+    if (attempt.whileResting) board.endRestingTry(plan.chain);
+    if (!attempt.drilled) {
+      board.record({ model, outcome, startedAtMs: attempt.startedAtMs, latencyMs, ...details }, nowMs);
+    }
+    events.emit('attempt.finished', {
+      ...record,
+      ...details,
+      requestId,
+      chain: plan.chain,
+      kind: attempt.kind,
+      streaming: plan.streaming,
+      drilled: attempt.drilled,
+    });
+  }
+
+  #commit(id: AttemptId, nowMs: number): void {
+    const attempt = this.#attempts[id];
+    if (!attempt) return;
+    this.#committed = attempt;
+    this.#request.sink.onCommit(this.#soFar(attempt, nowMs));
+  }
+
+  #finish(verdict: Verdict, nowMs: number): void {
+    this.#isFinished = true;
+    this.#onEnd();
+    const answered = verdict.type === 'answered' ? this.#attempts[verdict.attempt] : undefined;
+    const { plan, requestId, sink } = this.#request;
+    const soFar = this.#soFar(answered, nowMs);
+    const latencyMs = nowMs - this.#startedAtMs;
+    sink.onFinish({ ...soFar, verdict, latencyMs, ...(answered?.end && { end: answered.end }) });
+    const first = this.#committed ?? answered;
+    this.#deps.events.emit('request.finished', {
+      requestId,
+      chain: plan.chain,
+      outcome: verdict.type === 'answered' ? 'ok' : verdict.type === 'cancelled' ? 'cancelled' : 'failed',
+      ...(soFar.model !== undefined && { model: soFar.model }),
+      attempts: soFar.attempts,
+      latencyMs,
+      streaming: plan.streaming,
+      drilled: this.#attempts.some((attempt) => attempt.drilled),
+      deadlineExceeded: verdict.type === 'exhausted' && verdict.because === 'timed_out',
+      ...(first?.ttftMs !== undefined && { ttftMs: first.startedAtMs + first.ttftMs - this.#startedAtMs }),
+    });
+  }
+
+  #soFar(answering: Attempt | undefined, nowMs: number): RequestSoFar {
+    const { models } = this.#request.plan;
+    const attempts = this.#attempts.map((a): AttemptRecord => {
+      return a.record ?? { model: a.model, class: 'ok', ms: Math.round(nowMs - a.startedAtMs) };
+    });
+    const asked = answering ? [answering] : this.#attempts;
+    const isFirst = (model: string) => models.find((m) => m.name === model)?.entry === models[0]?.entry;
+    return {
+      ...(answering && { model: answering.model }),
+      fallbackUsed: asked.some((attempt) => !isFirst(attempt.model)),
+      attempts,
+    };
+  }
+
+  #tellSwitch(from: { readonly model: string; readonly reason: FailureClass }, to: Attempt): void {
+    const left = this.#attempts.findLast((attempt) => attempt !== to && attempt.model === from.model);
+    this.#deps.events.emit('model.switched', {
+      requestId: this.#request.requestId,
+      from: from.model,
+      to: to.model,
+      reason: from.reason,
+      ms: left?.record?.ms ?? 0,
+      drilled: left?.drilled ?? false,
+    });
+  }
+}
+
+/** A drilled fault of the operator's concerns the whole provider, as a real one would. */
+function failsAtOnce(drill: FailureClass, handler: AttemptHandler): RunningAttempt {
+  const restScope = traitsOf(drill).fallBack === 'other-provider' ? 'provider' : 'none';
+  const failure = { ...ownFailure(drill, `made to fail by a drill (${drill})`), restScope } as const;
+  handler.onEnd({ type: 'failed', failure, delivered: 'nothing', usage: NO_USAGE });
+  return NO_ATTEMPT;
+}

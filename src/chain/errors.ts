@@ -1,0 +1,148 @@
+/**
+ * What callers are thrown where no model answered: inside, failures are values; here, at the door, they become one
+ * error with a stable code, the attempts and a sentence that says what to do.
+ */
+import type { Failure, FailureClass } from '../policy/failure.js';
+import type { ExhaustedReason, Verdict } from '../policy/request-machine.js';
+import type { AttemptRecord } from './events.js';
+
+/** Two copies of the package in one process still know each other's errors. */
+const BRAND = Symbol.for('nestjs-llm-fallback.FallbackError');
+
+export class FallbackError extends Error {
+  override name = 'FallbackError';
+  /** HTTP status for a host's own filters; the contract's section 3. */
+  readonly status: number;
+  readonly statusCode: number;
+  /** False for 5xx: filters that obey it keep the details inside. */
+  readonly expose: boolean;
+  readonly attempts: readonly AttemptRecord[];
+  readonly [BRAND] = true;
+
+  constructor(message: string, status: number, attempts: readonly AttemptRecord[], options?: ErrorOptions) {
+    super(message, options);
+    this.status = status;
+    this.statusCode = status;
+    this.expose = status < 500;
+    this.attempts = attempts;
+  }
+
+  static isInstance(error: unknown): error is FallbackError {
+    return typeof error === 'object' && error !== null && BRAND in error;
+  }
+}
+
+/** No model answered. */
+export class FallbackExhaustedError extends FallbackError {
+  override name = 'FallbackExhaustedError';
+  readonly code: 'all_failed' | 'deadline' | 'unavailable';
+  /** When the first model may be usable again, ms from now. */
+  declare readonly retryAfterMs?: number;
+
+  constructor(cause: {
+    readonly chain: string;
+    readonly because: ExhaustedReason | 'broken';
+    readonly attempts: readonly AttemptRecord[];
+    readonly retryAfterMs?: number;
+  }) {
+    const { chain, because, attempts, retryAfterMs } = cause;
+    super(exhaustedMessage(chain, because, attempts, retryAfterMs), EXHAUSTED_STATUS[because], attempts);
+    this.code = because === 'timed_out' ? 'deadline' : attempts.length === 0 ? 'unavailable' : 'all_failed';
+    if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The request itself is at fault: the upstream's 4xx. */
+export class FallbackRejectedError extends FallbackError {
+  override name = 'FallbackRejectedError';
+  readonly code: string;
+  readonly class: FailureClass;
+  readonly param: string | null;
+  /** OpenAI's `error.type`. */
+  readonly type: string;
+
+  constructor(rejected: {
+    readonly message: string;
+    readonly status: number;
+    readonly code: string;
+    readonly class: FailureClass;
+    readonly param?: string | null;
+    readonly type?: string | null;
+    readonly attempts?: readonly AttemptRecord[];
+  }) {
+    super(rejected.message, rejected.status, rejected.attempts ?? []);
+    this.code = rejected.code;
+    this.class = rejected.class;
+    this.param = rejected.param ?? null;
+    this.type = rejected.type ?? 'invalid_request_error';
+  }
+}
+
+/** `broken`: a stream that ended in the caller's hands. */
+const EXHAUSTED_STATUS = { failed: 502, broken: 502, rate_limited: 429, timed_out: 504, down: 503 } as const;
+
+/** @returns undefined for `answered` and `cancelled`: the one is no error, the other rejects with the abort's reason. */
+export function errorOf(
+  verdict: Verdict,
+  chain: string,
+  attempts: readonly AttemptRecord[],
+): FallbackError | undefined {
+  switch (verdict.type) {
+    case 'answered':
+    case 'cancelled':
+      return undefined;
+    case 'rejected':
+      return rejectedBy(verdict.failure, attempts);
+    case 'broken':
+      return new FallbackExhaustedError({ chain, because: 'broken', attempts });
+    case 'exhausted':
+      return new FallbackExhaustedError({
+        chain,
+        because: verdict.because,
+        attempts,
+        ...(verdict.retryAfterMs !== undefined && { retryAfterMs: verdict.retryAfterMs }),
+      });
+    default:
+      return verdict satisfies never;
+  }
+}
+
+export function unknownModelError(message: string): FallbackRejectedError {
+  return new FallbackRejectedError({
+    message,
+    status: 404,
+    code: 'model_not_found',
+    class: 'not_found',
+    param: 'model',
+  });
+}
+
+function rejectedBy(failure: Failure, attempts: readonly AttemptRecord[]): FallbackRejectedError {
+  const { status } = failure;
+  return new FallbackRejectedError({
+    message: failure.error.message,
+    status: status !== undefined && status >= 400 && status < 500 ? status : 400,
+    code: failure.error.code ?? failure.class,
+    class: failure.class,
+    param: failure.error.param,
+    type: failure.error.type,
+    attempts,
+  });
+}
+
+function exhaustedMessage(
+  chain: string,
+  because: ExhaustedReason | 'broken',
+  attempts: readonly AttemptRecord[],
+  retryAfterMs: number | undefined,
+): string {
+  const tried = attempts.map((a) => `${a.model} ${a.class} (${a.status ?? `${a.ms} ms`})`).join(', ');
+  const what =
+    because === 'broken'
+      ? `The answer broke off and could not be continued: ${tried}.`
+      : attempts.length === 0
+        ? `Every model of chain "${chain}" is known to be down and was not asked.`
+        : `No model of chain "${chain}" answered: ${tried}.`;
+  const isWorthwhile = (because === 'rate_limited' || because === 'down') && retryAfterMs !== undefined;
+  return isWorthwhile ? `${what} Retry in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s.` : what;
+}
