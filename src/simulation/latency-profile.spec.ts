@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { drawTokenMs, drawTtftMs, hashText, profileFor, seededRandom } from './latency-profile.js';
 
-describe('simulated latencies', () => {
-  const draw = (seed: number, count: number) => {
-    const random = seededRandom(seed);
-    return Array.from({ length: count }, () => drawTtftMs(profileFor('gpt-4'), random));
-  };
+function draw(seed: number, count: number): number[] {
+  const random = seededRandom(seed);
+  return Array.from({ length: count }, () => drawTtftMs(profileFor('gpt-4'), random));
+}
 
+describe('simulated latencies', () => {
   it('repeat with the seed and differ without it', () => {
     expect(draw(7, 20)).toEqual(draw(7, 20));
     expect(draw(7, 20)).not.toEqual(draw(8, 20));
