@@ -64,7 +64,7 @@ export interface RequestResult extends RequestSoFar {
 export interface ChainRequest {
   readonly requestId: string;
   readonly plan: RequestPlan;
-  /** Starts one attempt. What it throws is a fault of ours, not of a model. */
+  /** Starts one attempt; calls the handler only later. What it throws is booked as `network`. */
   readonly ask: (order: AttemptOrder, handler: AttemptHandler) => RunningAttempt;
   /** These models fail so, before they are asked, for this request alone. */
   readonly drills?: ReadonlyMap<string, FailureClass>;
@@ -126,7 +126,6 @@ interface Attempt {
 }
 
 const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, reported: false };
-const NO_ATTEMPT: RunningAttempt = { cancel() {}, pause() {}, resume() {} };
 
 class RequestRun implements RunningRequest {
   readonly #request: ChainRequest;
@@ -171,8 +170,11 @@ class RequestRun implements RunningRequest {
     this.#inbox.push(input);
     if (this.#isTurning) return;
     this.#isTurning = true;
-    for (let next = this.#inbox.shift(); next; next = this.#inbox.shift()) this.#turn(next);
-    this.#isTurning = false;
+    try {
+      for (let next = this.#inbox.shift(); next; next = this.#inbox.shift()) this.#turn(next);
+    } finally {
+      this.#isTurning = false;
+    }
   }
 
   #turn(input: Input): void {
@@ -224,9 +226,21 @@ class RequestRun implements RunningRequest {
     if (command.from) this.#tellSwitch(command.from, attempt);
     if (whileResting) this.#deps.board.beginRestingTry(this.#request.plan.chain, nowMs);
     const handler = this.#handlerOf(attempt);
-    attempt.running = drill
-      ? failsAtOnce(drill, handler)
-      : this.#request.ask({ model, number: attempt.id + 1, limits }, handler);
+    if (drill) failsAtOnce(drill, handler);
+    else this.#ask(attempt, { model, number: attempt.id + 1, limits }, handler);
+  }
+
+  /** What cannot even be asked is a failure like any other: the next model may do. */
+  #ask(attempt: Attempt, order: AttemptOrder, handler: AttemptHandler): void {
+    try {
+      attempt.running = this.#request.ask(order, handler);
+    } catch (error) {
+      const failure = ownFailure(
+        'network',
+        `could not be asked: ${error instanceof Error ? error.message : 'unknown'}`,
+      );
+      handler.onEnd({ type: 'failed', failure, delivered: 'nothing', usage: NO_USAGE });
+    }
   }
 
   #handlerOf(attempt: Attempt): AttemptHandler {
@@ -355,9 +369,8 @@ class RequestRun implements RunningRequest {
 }
 
 /** A drilled fault of the operator's concerns the whole provider, as a real one would. */
-function failsAtOnce(drill: FailureClass, handler: AttemptHandler): RunningAttempt {
+function failsAtOnce(drill: FailureClass, handler: AttemptHandler): void {
   const restScope = traitsOf(drill).fallBack === 'other-provider' ? 'provider' : 'none';
   const failure = { ...ownFailure(drill, `made to fail by a drill (${drill})`), restScope } as const;
   handler.onEnd({ type: 'failed', failure, delivered: 'nothing', usage: NO_USAGE });
-  return NO_ATTEMPT;
 }

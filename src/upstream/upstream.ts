@@ -70,7 +70,8 @@ export type AttemptEnd =
       readonly type: 'completed';
       /** An answer that ended with `finish_reason: content_filter` is delivered, but booked as such. */
       readonly outcome: 'ok' | 'content_filter';
-      readonly status: number;
+      /** Absent where there is no HTTP (`execute()`). */
+      readonly status?: number;
       /** Not streamed: the answer as it came, already checked, and the same parsed. Streamed: absent. */
       readonly answer?: { readonly bytes: Uint8Array; readonly json: unknown };
       readonly finishReason: string | null;
