@@ -1,0 +1,138 @@
+/**
+ * What one chunk of a chat stream says, once it was parsed: tokens, ends, usage. And whether it makes sense at all: a
+ * chunk that does not may have held text.
+ *
+ * Providers differ here more than anywhere else; each leniency names who needs it. Pure.
+ */
+
+/** The kinds of token, in the order in which one delta that carries several is named. */
+export type TokenKind = 'tool_call' | 'function_call' | 'audio' | 'image' | 'refusal' | 'content' | 'reasoning';
+
+/** What a provider says that an answer cost. */
+export interface ReportedUsage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+export type JsonObject = Record<string, unknown>;
+
+export interface ChunkChoice {
+  /** The choice itself, for whoever must change it. */
+  readonly json: JsonObject;
+  readonly delta: JsonObject;
+  readonly index: number;
+  readonly token: TokenKind | null;
+  readonly toolCalls: readonly JsonObject[];
+  /** UTF-8 bytes of its text, reasoning, refusal and arguments. */
+  readonly tokenBytes: number;
+  readonly finishReason: string | null;
+}
+
+export type ChunkReading =
+  | { readonly ok: true; readonly choices: readonly ChunkChoice[]; readonly usage: ReportedUsage | null }
+  | { readonly ok: false; readonly why: string };
+
+export function isJsonObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @param payload an event's JSON that is no error. A chunk without `choices` (a ping, usage alone) says nothing more. */
+export function readChatChunk(payload: unknown): ChunkReading {
+  if (!isJsonObject(payload)) return { ok: false, why: 'an event is no JSON object' };
+  const usage = readUsage(payload['usage']);
+  const choices = payload['choices'] ?? [];
+  if (!Array.isArray(choices)) return { ok: false, why: 'choices is no list' };
+  const read: ChunkChoice[] = [];
+  for (const choice of choices as readonly unknown[]) {
+    const reading = readChoice(choice, read.length);
+    if (typeof reading === 'string') return { ok: false, why: reading };
+    read.push(reading);
+  }
+  return { ok: true, choices: read, usage };
+}
+
+/** @returns null where it is absent, or says less than both counts. */
+export function readUsage(usage: unknown): ReportedUsage | null {
+  if (!isJsonObject(usage)) return null;
+  const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage;
+  if (typeof inputTokens !== 'number' || typeof outputTokens !== 'number') return null;
+  return { inputTokens, outputTokens };
+}
+
+function readChoice(choice: unknown, position: number): ChunkChoice | string {
+  if (!isJsonObject(choice)) return 'a choice is no object';
+  const delta = choice['delta'] ?? {};
+  if (!isJsonObject(delta)) return 'a delta is no object';
+  const { finish_reason: finishReason, index } = choice;
+  // Some send an empty string where OpenAI sends null.
+  if (typeof finishReason !== 'string' && finishReason !== null && finishReason !== undefined) {
+    return 'a finish_reason is no text';
+  }
+  for (const key of ['content', 'refusal', 'reasoning_content'] as const) {
+    if (!isText(delta[key])) return `${key} is no text`;
+  }
+  const toolCalls = delta['tool_calls'] ?? [];
+  if (!isObjectList(toolCalls)) return 'tool_calls is no list of objects';
+  return {
+    json: choice,
+    delta,
+    index: typeof index === 'number' ? index : position,
+    token: tokenOf(delta),
+    toolCalls,
+    tokenBytes: bytesOf(delta) + argumentBytes(toolCalls),
+    finishReason: finishReason || null,
+  };
+}
+
+/** A list of parts counts as text: Mistral's reasoning models send one. */
+function isText(value: unknown): boolean {
+  return value === undefined || value === null || typeof value === 'string' || Array.isArray(value);
+}
+
+export function isObjectList(value: unknown): value is JsonObject[] {
+  return Array.isArray(value) && value.every(isJsonObject);
+}
+
+function tokenOf(delta: JsonObject): TokenKind | null {
+  if (isFilled(delta['tool_calls'])) return 'tool_call';
+  if (isFilled(delta['function_call'])) return 'function_call';
+  if (isFilled(delta['audio'])) return 'audio';
+  if (isFilled(delta['images'])) return 'image';
+  if (isFilled(delta['refusal'])) return 'refusal';
+  const { content } = delta;
+  if (isFilled(content)) return isThinking(content) ? 'reasoning' : 'content';
+  const reasons = ['reasoning_content', 'reasoning', 'reasoning_details'].some((key) => isFilled(delta[key]));
+  return reasons ? 'reasoning' : null;
+}
+
+function isFilled(value: unknown): boolean {
+  if (typeof value === 'string' || Array.isArray(value)) return value.length > 0;
+  return isJsonObject(value) && Object.keys(value).length > 0;
+}
+
+function isThinking(content: unknown): boolean {
+  return Array.isArray(content) && content.every((part) => isJsonObject(part) && part['type'] === 'thinking');
+}
+
+/** What a tokenizer would have made: texts and names. `reasoning_details` repeat what `reasoning` says. */
+function bytesOf(delta: JsonObject): number {
+  let bytes = 0;
+  for (const [key, value] of Object.entries(delta)) {
+    if (typeof value === 'string' && key !== 'role') bytes += Buffer.byteLength(value);
+    else if (key === 'function_call') bytes += argumentBytes([{ function: value }]);
+  }
+  return bytes;
+}
+
+function argumentBytes(calls: readonly JsonObject[]): number {
+  let bytes = 0;
+  for (const call of calls) {
+    const { function: named } = call;
+    if (!isJsonObject(named)) continue;
+    for (const key of ['name', 'arguments'] as const) {
+      const value = named[key];
+      if (typeof value === 'string') bytes += Buffer.byteLength(value);
+    }
+  }
+  return bytes;
+}
