@@ -130,7 +130,10 @@ function fileSource(
     });
     return { text: isWhole ? text : undefined, written };
   };
-  const misplaced = { configFile: 'a file cannot name another; set FALLBACK_CONFIG_FILE or the option' };
+  const misplaced = {
+    configFile: 'a file cannot name another; set FALLBACK_CONFIG_FILE or the option',
+    logContent: 'is set by FALLBACK_LOG_CONTENT alone',
+  };
   return { origin, expand, secretsAreNamed: true, misplaced };
 }
 

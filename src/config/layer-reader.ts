@@ -151,12 +151,9 @@ export class LayerReader {
     if (expanded && expanded.text === undefined) return;
     const read = expanded?.text === undefined ? kind.fromValue(value) : kind.fromText(expanded.text.trim());
     if (kind.isSecret) this.#faults.hide(expanded?.text ?? value);
-    if (read === undefined) {
-      const what = kind.isSecret ? kind.show(value, true) : kind.show(expanded?.written ?? value, true);
-      this.#faults.add(`${origin.label}=${what}: expected ${kind.expected}`);
-      return;
-    }
-    this.#tree.set(path, read, origin);
+    const said = kind.show(expanded?.written ?? value, true);
+    if (read === undefined) this.#faults.add(`${origin.label}=${said}: expected ${kind.expected}`);
+    else this.#tree.set(path, read, { ...origin, said });
   }
 
   /** Nothing after a key (`policy:` with all below it commented out) says nothing. */

@@ -102,5 +102,6 @@ const OPTIONS_SOURCE: LayerSource = {
     controllers: BESIDE_FACTORY,
     path: BESIDE_FACTORY,
     conversationStore: BESIDE_FACTORY,
+    logContent: 'is set by FALLBACK_LOG_CONTENT alone',
   },
 };

@@ -51,8 +51,10 @@ function declaredModel(
   const wanted = tree.value(MODEL_FIELDS.provider, [...path, 'provider']) ?? OPENAI;
   const provider = providers.get(wanted);
   if (!provider) {
-    const said = `${tree.origin([...path, 'provider'])?.label}=${JSON.stringify(wanted)}`;
-    faults.add(`${said}: expected the name of a provider${didYouMean(wanted, providers.keys())}`);
+    const origin = tree.origin([...path, 'provider']);
+    faults.add(
+      `${origin?.label}=${origin?.said}: expected the name of a provider${didYouMean(wanted, providers.keys())}`,
+    );
   }
   const contextWindow = tree.value(MODEL_FIELDS.contextWindow, [...path, 'contextWindow']);
   const embeddingSpace = tree.value(MODEL_FIELDS.embeddingSpace, [...path, 'embeddingSpace']);

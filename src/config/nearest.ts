@@ -15,10 +15,20 @@ export interface Nearest {
 export function nearest(wanted: string, names: Iterable<string>): Nearest | undefined {
   let best: Nearest | undefined;
   for (const name of names) {
-    const distance = editDistance(wanted.toLowerCase(), name.toLowerCase());
+    const distance = distanceBetween(wanted.toLowerCase(), name.toLowerCase());
     if (best === undefined || distance < best.distance) best = { name, distance };
   }
   return best;
+}
+
+/** `retries` for `maxRetries`, `url` for `baseUrl`: a part of a name is as near to it as a slip of the hand. */
+const PART_DISTANCE = 2;
+const SHORTEST_PART = 3;
+
+function distanceBetween(wanted: string, name: string): number {
+  const distance = editDistance(wanted, name);
+  const [shorter, longer] = wanted.length < name.length ? [wanted, name] : [name, wanted];
+  return shorter.length >= SHORTEST_PART && longer.includes(shorter) ? Math.min(distance, PART_DISTANCE) : distance;
 }
 
 /** `; did you mean NAME?`, or nothing where there is no name to offer. */

@@ -20,7 +20,7 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
 export const POLICY_FIELDS = {
-  maxRetries: whole('retries per request, all models together; under a model: retries on it', 0, 10),
+  maxRetries: whole('retries per request, all models together (under a model: on it)', 0, 10),
   timeoutMs: whole('longest time for one attempt; of a stream, until its first token', 1, HOUR_MS),
   deadlineMs: whole('longest time for one request; of a stream, until its first token', 1, HOUR_MS),
   backoff: {

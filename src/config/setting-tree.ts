@@ -17,6 +17,8 @@ export interface Origin {
   readonly from?: string;
   /** How a fault begins that is about this value: `FALLBACK_MODEL`, `fallback.yaml:3:5 models.gpt-4.provider`. */
   readonly label: string;
+  /** The value as a fault may show it: `${NAME}`, never what came from there. */
+  readonly said?: string;
 }
 
 /** One member of a chain as it was written, so that a fault found later can still point at it. */
