@@ -117,11 +117,13 @@ describe('a fault in a file has its line and column', () => {
   });
 });
 
+function faultsOfFile(path: string): readonly string[] {
+  return faultsIn(() => loadSettings({ options: { configFile: path }, readVariable: () => undefined }));
+}
+
 describe('a file that cannot be read', () => {
   const folder = mkdtempSync(join(tmpdir(), 'config-'));
   afterAll(() => rmSync(folder, { recursive: true }));
-  const faultsOfFile = (path: string): readonly string[] =>
-    faultsIn(() => loadSettings({ options: { configFile: path }, readVariable: () => undefined }));
 
   it('is missing', () => {
     const path = join(folder, 'none.yaml');

@@ -246,12 +246,13 @@ policy: { timeoutMs: "\${T}", hedge: { enabled: "\${ON}" } }`;
   it('a key in options is a literal, and undefined says nothing', () => {
     const settings = load({
       options: {
-        providers: { p: { apiKey: '${NOT_LOOKED_UP}' }, openai: {} },
+        providers: { p: { apiKey: '${NOT_LOOKED_UP}' }, q: { apiKey: 'key-of-q' }, openai: {} },
         policy: undefined,
         simulated: undefined,
       },
     });
     expect(settings.providers.get('p')?.apiKey).toBe('${NOT_LOOKED_UP}');
+    expect(settings.providers.get('q')?.apiKey).toBe('key-of-q');
   });
 
   it('an empty file, and keys with nothing below them, say nothing', () => {
@@ -306,19 +307,30 @@ describe('what comes out', () => {
   });
 
   it('explains every value with its source', () => {
-    const of = (path: string) => explainedAt(settings, path);
-    expect(of('policy.timeoutMs')).toEqual({
+    expect(explainedAt(settings, 'policy.timeoutMs')).toEqual({
       path: 'policy.timeoutMs',
       value: '5',
       source: 'file',
       from: 'f.yaml:1:22',
     });
-    expect(of('policy.maxRetries')).toMatchObject({ value: '1', source: 'environment', from: 'FALLBACK_MAX_RETRIES' });
-    expect(of('policy.deadlineMs')).toEqual({ path: 'policy.deadlineMs', value: '60000', source: 'default' });
-    expect(of('health.ping')).toEqual({ path: 'health.ping', value: 'true', source: 'options' });
-    expect(of('chains.default')).toMatchObject({ value: 'a, b', source: 'environment', from: 'FALLBACK_MODEL' });
-    expect(of('models.a.stream.idleMs')).toMatchObject({ value: '8', source: 'file' });
-    expect(of('models.a.id')).toEqual({ path: 'models.a.id', value: 'a', source: 'default' });
+    expect(explainedAt(settings, 'policy.maxRetries')).toMatchObject({
+      value: '1',
+      source: 'environment',
+      from: 'FALLBACK_MAX_RETRIES',
+    });
+    expect(explainedAt(settings, 'policy.deadlineMs')).toEqual({
+      path: 'policy.deadlineMs',
+      value: '60000',
+      source: 'default',
+    });
+    expect(explainedAt(settings, 'health.ping')).toEqual({ path: 'health.ping', value: 'true', source: 'options' });
+    expect(explainedAt(settings, 'chains.default')).toMatchObject({
+      value: 'a, b',
+      source: 'environment',
+      from: 'FALLBACK_MODEL',
+    });
+    expect(explainedAt(settings, 'models.a.stream.idleMs')).toMatchObject({ value: '8', source: 'file' });
+    expect(explainedAt(settings, 'models.a.id')).toEqual({ path: 'models.a.id', value: 'a', source: 'default' });
   });
 
   it('explains no key', () => {

@@ -11,7 +11,7 @@ import type { Member, SettingTree } from './setting-tree.js';
 type Facts = Pick<ModelSettings, 'contextWindow' | 'price'>;
 
 /** What is known of the models of the built-in chain, where nobody declares them. */
-export const BUILT_IN_FACTS: Readonly<Record<string, Facts>> = {
+const BUILT_IN_FACTS: Readonly<Record<string, Facts>> = {
   'gpt-4': { contextWindow: 8_192, price: { inputPerMTok: 30, outputPerMTok: 60 } },
   'gpt-3.5-turbo': { contextWindow: 16_385, price: { inputPerMTok: 0.5, outputPerMTok: 1.5 } },
 };

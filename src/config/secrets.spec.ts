@@ -44,6 +44,7 @@ describe('no key stands in a fault, wherever it was planted', () => {
         const env = { OPENAI_API_KEY: planted };
         check({ env, options: nest(path, planted) }, planted);
         check({ env, options: nest([...path.slice(0, -1), planted], 1) }, planted);
+        check({ options: { providers: { p: { apiKey: planted } }, policy: { onContentFilter: planted } } }, planted);
         check(
           { env, options: { ...nest(path, [planted]), chains: { default: [planted, planted], [planted]: [] } } },
           planted,

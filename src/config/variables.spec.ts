@@ -51,14 +51,16 @@ function rangeOf(expected: string): string {
   return range === undefined ? '' : ` (${range})`;
 }
 
+function lines(table: Readonly<Record<string, Variable<unknown>>>): string[] {
+  return Object.values(table).flatMap(({ name, kind, default: value }) => [
+    '',
+    `# ${kind.meaning}${rangeOf(kind.expected)}`,
+    value === undefined ? `# ${name}=` : `${name}=${value}`,
+  ]);
+}
+
 /** Copied as it is, the example changes nothing; where a config file is used, lines that it should decide go. */
 function envExample(): string {
-  const lines = (table: Readonly<Record<string, Variable<unknown>>>): string[] =>
-    Object.values(table).flatMap(({ name, kind, default: value }) => [
-      '',
-      `# ${kind.meaning}${rangeOf(kind.expected)}`,
-      value === undefined ? `# ${name}=` : `${name}=${value}`,
-    ]);
   return [
     '# Every variable with its default. A variable wins over the same key of a config file: where you have one,',
     '# delete or comment out the lines that it should decide.',
