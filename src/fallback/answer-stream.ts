@@ -58,7 +58,7 @@ export class AnswerStream implements ChatStream, RequestSink {
   readonly #result = Promise.withResolvers<ChatResult>();
   readonly #onSignal = () => this.#abort(this.#source.signal?.reason);
   #running: RunningRequest | undefined;
-  #model = '';
+  #soFar: RequestSoFar | undefined;
   #ending: Ending | undefined;
   #isHeldBack = false;
   #isLooped = false;
@@ -130,7 +130,16 @@ export class AnswerStream implements ChatStream, RequestSink {
   }
 
   onCommit(soFar: RequestSoFar): void {
-    this.#model = soFar.model ?? '';
+    this.#soFar = soFar;
+  }
+
+  /** What was true when the first token came; undefined until then. */
+  get soFar(): RequestSoFar | undefined {
+    return this.#soFar;
+  }
+
+  get #model(): string {
+    return this.#soFar?.model ?? '';
   }
 
   onBytes(bytes: Uint8Array): void {

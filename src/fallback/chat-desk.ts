@@ -10,7 +10,7 @@ import type { ChatCall, Engine } from '../chain/engine.js';
 import { FallbackRejectedError, errorOf } from '../chain/errors.js';
 import type { FailureClass } from '../policy/failure.js';
 import type { Message } from '../store/conversation-store.js';
-import { AnswerStream, type ChatStream } from './answer-stream.js';
+import { AnswerStream } from './answer-stream.js';
 import type { ChatInput, ChatOptions, ChatResult } from './call-options.js';
 import type { ConversationMemory } from './conversation-memory.js';
 import { countDropped } from './conversation-window.js';
@@ -48,8 +48,8 @@ export class ChatDesk {
     return result;
   }
 
-  /** Asks at once; see ChatStream. */
-  stream(input: ChatInput, options: DeskOptions = {}): ChatStream {
+  /** Asks at once; see `ChatStream`. */
+  stream(input: ChatInput, options: DeskOptions = {}): AnswerStream {
     return new AnswerStream({
       ...(options.signal && { signal: options.signal }),
       start: async (sink) => {

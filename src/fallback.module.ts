@@ -1,0 +1,228 @@
+/**
+ * What a host imports: puts the rooms together and decides nothing. The host gets the services; routes, timers and
+ * files only where it asks for them.
+ */
+import {
+  type DynamicModule,
+  type FactoryProvider,
+  Inject,
+  Injectable,
+  Module,
+  type ModuleMetadata,
+  type OnApplicationShutdown,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { ConfigModule, ConfigService } from '@nestjs/config';
+import { setImmediate } from 'node:timers/promises';
+import { systemClock } from './chain/clock.js';
+import { Engine } from './chain/engine.js';
+import { ChainEvents } from './chain/events.js';
+import { loadSettings } from './config/load-settings.js';
+import type { FallbackOptions } from './config/options.js';
+import type { Settings } from './config/settings.js';
+import { ChatDesk } from './fallback/chat-desk.js';
+import { ConversationMemory } from './fallback/conversation-memory.js';
+import { chainNamed, chainNames, getFallbackChainToken } from './fallback/fallback-chain.js';
+import { FallbackChainService } from './fallback/fallback-chain.service.js';
+import { FallbackEvents } from './fallback/fallback-events.js';
+import { ModelManagerService } from './fallback/model-manager.service.js';
+import { FALLBACK_OPTIONS, SETTINGS } from './fallback/tokens.js';
+import { BackgroundCheck } from './health/background-check.js';
+import { FallbackHealthIndicator } from './health/fallback-health-indicator.js';
+import { healthControllers } from './health/health.controller.js';
+import { ChatCompletionsController } from './http/chat-completions.controller.js';
+import { ChatController } from './http/chat.controller.js';
+import { MetricsController, MetricsText } from './http/metrics.controller.js';
+import { ModelsController } from './http/models.controller.js';
+import { mountedAt } from './http/mounted.js';
+import { SimulatedHost } from './simulation/simulated-host.js';
+import { ConversationStore } from './store/conversation-store.js';
+import { LocalConversations } from './store/local-conversations.js';
+import { EventLog, EventLogOptions } from './telemetry/event-log.js';
+import { hostLogSink } from './telemetry/host-log-sink.js';
+import { Metrics } from './telemetry/metrics.js';
+import { createPrometheus, type Prometheus } from './telemetry/prometheus.js';
+import { HttpUpstream } from './upstream/http-upstream.js';
+
+export type RouteGroup = 'chat' | 'openai' | 'metrics' | 'health';
+
+/** Fixed at definition time, so they stand beside a factory, never in its result. */
+export interface FallbackExtras {
+  isGlobal?: boolean;
+  /** Which routes the host gets; default: none. */
+  controllers?: boolean | readonly RouteGroup[];
+  /** Before every route of ours. */
+  path?: string;
+  /** A class of the host's, built by Nest with what `imports` gives; default: kept in process. */
+  conversationStore?: Type<ConversationStore>;
+}
+
+export interface FallbackOptionsFactory {
+  createFallbackOptions(): FallbackOptions | Promise<FallbackOptions>;
+}
+
+export interface FallbackAsyncOptions extends FallbackExtras, Pick<ModuleMetadata, 'imports'> {
+  useFactory?: (...args: never[]) => FallbackOptions | Promise<FallbackOptions>;
+  inject?: FactoryProvider['inject'];
+  useClass?: Type<FallbackOptionsFactory>;
+  useExisting?: Type<FallbackOptionsFactory>;
+}
+
+const ROUTE_GROUPS: readonly RouteGroup[] = ['chat', 'openai', 'metrics', 'health'];
+const EXTRAS = ['isGlobal', 'controllers', 'path', 'conversationStore'] as const satisfies (keyof FallbackExtras)[];
+const PROMETHEUS = Symbol('nestjs-llm-fallback.prometheus');
+
+@Module({})
+export class FallbackModule {
+  /** Reads the host's configuration; options win over it. @throws FallbackConfigError when the app is compiled. */
+  static forRoot(options: FallbackOptions & FallbackExtras = {}): DynamicModule {
+    const given = Object.fromEntries(Object.entries(options).filter(([key]) => !(EXTRAS as string[]).includes(key)));
+    const provideOptions: Provider = { provide: FALLBACK_OPTIONS, useValue: given };
+    return define(options, [provideOptions], [], Object.keys(options.chains ?? {}));
+  }
+
+  /** The same with options that are made when the app is compiled. */
+  static forRootAsync(options: FallbackAsyncOptions): DynamicModule {
+    return define(options, optionsProviders(options), options.imports ?? [], []);
+  }
+}
+
+function optionsProviders(options: FallbackAsyncOptions): Provider[] {
+  const { useFactory, inject, useClass, useExisting } = options;
+  if (useFactory) return [{ provide: FALLBACK_OPTIONS, useFactory, inject: inject ?? [] }];
+  const factory = useExisting ?? useClass;
+  if (!factory) throw new TypeError('FallbackModule.forRootAsync: expected useFactory, useClass or useExisting');
+  const create: Provider = {
+    provide: FALLBACK_OPTIONS,
+    useFactory: (made: FallbackOptionsFactory) => made.createFallbackOptions(),
+    inject: [factory],
+  };
+  return useExisting ? [create] : [factory, create];
+}
+
+function define(
+  extras: FallbackExtras,
+  options: Provider[],
+  imports: NonNullable<ModuleMetadata['imports']>,
+  declaredChains: readonly string[],
+): DynamicModule {
+  const { controllers = false, path = '', isGlobal = false, conversationStore } = extras;
+  const groups = controllers === true ? ROUTE_GROUPS : controllers === false ? [] : controllers;
+  const chains = chainNames(declaredChains).map((name): FactoryProvider => {
+    return {
+      provide: getFallbackChainToken(name),
+      useFactory: (models: ModelManagerService, chain: FallbackChainService) => chainNamed(name, models, chain),
+      inject: [ModelManagerService, FallbackChainService],
+    };
+  });
+  const store: Provider = conversationStore
+    ? { provide: ConversationStore, useClass: conversationStore }
+    : { provide: ConversationStore, useFactory: () => new LocalConversations() };
+  return {
+    module: FallbackModule,
+    global: isGlobal,
+    imports: [ConfigModule, ...imports],
+    controllers: controllersOf(groups, path),
+    providers: [...options, store, ...CORE, ...chains, ...routeProviders(groups), Shutdown],
+    exports: [
+      FALLBACK_OPTIONS,
+      ModelManagerService,
+      FallbackChainService,
+      FallbackEvents,
+      FallbackHealthIndicator,
+      ConversationStore,
+      ...chains.map((chain) => chain.provide),
+      ...INTERNAL,
+    ],
+  };
+}
+
+/** For the gateway, which works on the same instance. */
+const INTERNAL = [Engine, SimulatedHost, SETTINGS, ChatDesk];
+
+const CORE: Provider[] = [
+  {
+    provide: SETTINGS,
+    inject: [FALLBACK_OPTIONS, ConfigService],
+    useFactory: async (options: FallbackOptions, config: ConfigService): Promise<Settings> => {
+      // What the host's ConfigModule loads is in place once every synchronous provider is made, wherever it stands
+      // among the imports: they are all made before the event loop turns.
+      await setImmediate();
+      return loadSettings({ options, readVariable: (name) => config.get(name) });
+    },
+  },
+  SimulatedHost,
+  {
+    provide: Engine,
+    inject: [SETTINGS, SimulatedHost],
+    useFactory: async (settings: Settings, simulated: SimulatedHost): Promise<Engine> => {
+      return new Engine({
+        settings: await simulated.apply(settings),
+        upstream: new HttpUpstream(systemClock),
+        events: new ChainEvents(),
+        clock: systemClock,
+        random: Math.random,
+      });
+    },
+  },
+  {
+    provide: ConversationMemory,
+    inject: [ConversationStore, EventLog],
+    useFactory: (store: ConversationStore, log: EventLog) =>
+      new ConversationMemory(store, (fault) => log.memoryFault(fault)),
+  },
+  {
+    provide: ChatDesk,
+    inject: [Engine, ConversationMemory],
+    useFactory: (engine: Engine, memory: ConversationMemory) => new ChatDesk(engine, memory),
+  },
+  ModelManagerService,
+  FallbackChainService,
+  FallbackEvents,
+  FallbackHealthIndicator,
+  {
+    provide: EventLog,
+    inject: [Engine, { token: EventLogOptions, optional: true }],
+    useFactory: (engine: Engine, options?: EventLogOptions) => new EventLog(engine, hostLogSink(), options),
+  },
+  {
+    provide: Metrics,
+    inject: [Engine, { token: PROMETHEUS, optional: true }],
+    useFactory: (engine: Engine, prometheus?: Prometheus) => new Metrics(engine, prometheus ? [prometheus.meter] : []),
+  },
+];
+
+function controllersOf(groups: readonly RouteGroup[], path: string): Type[] {
+  const byGroup: Record<RouteGroup, readonly Type[]> = {
+    chat: [ChatController],
+    openai: [ChatCompletionsController, ModelsController],
+    metrics: [MetricsController],
+    health: healthControllers,
+  };
+  return groups.flatMap((group) => byGroup[group].map((controller) => mountedAt(path, controller)));
+}
+
+function routeProviders(groups: readonly RouteGroup[]): Provider[] {
+  const metrics: Provider[] = [
+    { provide: PROMETHEUS, useFactory: createPrometheus },
+    { provide: MetricsText, useExisting: PROMETHEUS },
+  ];
+  return [...(groups.includes('metrics') ? metrics : []), ...(groups.includes('health') ? [BackgroundCheck] : [])];
+}
+
+/** What is under way runs on until the host's server has closed; then it is aborted and every handle let go. */
+@Injectable()
+class Shutdown implements OnApplicationShutdown {
+  constructor(
+    @Inject(Engine) private readonly engine: Engine,
+    @Inject(SimulatedHost) private readonly simulated: SimulatedHost,
+    @Inject(Metrics) private readonly metrics: Metrics,
+  ) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    this.metrics.close();
+    await this.engine.close();
+    await this.simulated.close();
+  }
+}

@@ -1,0 +1,128 @@
+/**
+ * How an answer gets onto the caller's socket: whole, or as a stream that ends with exactly one of `[DONE]` or an error
+ * event. Written straight into the raw response; a slow caller holds the upstream back.
+ */
+import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-runner.js';
+import { errorOf } from '../chain/errors.js';
+import { answerHeaders } from './call-headers.js';
+import type { Exchange } from './exchange.js';
+import { errorBodyOf, retryHeadersOf, statusOf } from './http-error.js';
+
+export interface ReplyContext {
+  readonly exchange: Exchange;
+  /** For messages: the chain that was asked for. */
+  readonly chainName: string;
+  readonly simulated: boolean;
+}
+
+export const EVENT_STREAM_HEADERS = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  // nginx would collect the tokens otherwise.
+  'x-accel-buffering': 'no',
+} as const;
+
+export const DONE = Buffer.from('data: [DONE]\n\n');
+
+export function sendJson(
+  exchange: Exchange,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
+  sendBytes(exchange, status, Buffer.from(JSON.stringify(body)), headers);
+}
+
+export function sendError(exchange: Exchange, error: unknown, headers?: Record<string, string>): void {
+  if (exchange.response.headersSent) {
+    endStream(exchange, error);
+    return;
+  }
+  const known = headers ?? answerHeaders(exchange.requestId, undefined, false);
+  sendJson(exchange, statusOf(error), errorBodyOf(error), { ...known, ...retryHeadersOf(error) });
+}
+
+/** The caller's leaving aborts every upstream call. Harmless once the request has ended. */
+export function cancelWhenLeft(exchange: Exchange, running: { cancel(): void }): void {
+  const { response } = exchange;
+  if (response.destroyed) running.cancel();
+  else response.once('close', () => running.cancel());
+}
+
+/** The answer as it came, in one piece. */
+export class WholeReply implements RequestSink {
+  readonly #context: ReplyContext;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+  }
+
+  onCommit(): void {}
+  onBytes(): void {}
+
+  onFinish(result: RequestResult): void {
+    const { exchange, simulated, chainName } = this.#context;
+    if (result.verdict.type === 'cancelled') return;
+    const headers = answerHeaders(exchange.requestId, result, simulated);
+    const bytes = result.end?.answer?.bytes;
+    if (bytes) sendBytes(exchange, 200, bytes, headers);
+    else sendError(exchange, errorOf(result.verdict, chainName, result.attempts), headers);
+  }
+}
+
+/** The events as they came; headers go out with the first token. */
+export class StreamedReply implements RequestSink {
+  readonly #context: ReplyContext;
+  #running: RunningRequest | undefined;
+  #isHeldBack = false;
+
+  constructor(context: ReplyContext) {
+    this.#context = context;
+  }
+
+  /** Whom a slow caller holds back. */
+  attach(running: RunningRequest): void {
+    this.#running = running;
+  }
+
+  onCommit(soFar: RequestSoFar): void {
+    const { exchange, simulated } = this.#context;
+    const headers = answerHeaders(exchange.requestId, soFar, simulated);
+    exchange.response.writeHead(200, { ...headers, ...EVENT_STREAM_HEADERS });
+    exchange.response.on('drain', this.#onDrain);
+  }
+
+  onBytes(bytes: Uint8Array): void {
+    if (this.#context.exchange.response.write(bytes) || this.#isHeldBack) return;
+    this.#isHeldBack = true;
+    this.#running?.pause();
+  }
+
+  onFinish(result: RequestResult): void {
+    const { exchange, simulated, chainName } = this.#context;
+    if (result.verdict.type === 'cancelled') return;
+    const error = errorOf(result.verdict, chainName, result.attempts);
+    if (!error) exchange.response.end(DONE);
+    else if (exchange.response.headersSent) endStream(exchange, error);
+    else sendError(exchange, error, answerHeaders(exchange.requestId, result, simulated));
+  }
+
+  readonly #onDrain = (): void => {
+    if (!this.#isHeldBack) return;
+    this.#isHeldBack = false;
+    this.#running?.resume();
+  };
+}
+
+function sendBytes(exchange: Exchange, status: number, bytes: Uint8Array, headers: Record<string, string>): void {
+  const { response } = exchange;
+  if (response.destroyed || response.headersSent) return;
+  headers['content-type'] = 'application/json; charset=utf-8';
+  headers['content-length'] = String(bytes.length);
+  response.writeHead(status, headers);
+  response.end(bytes);
+}
+
+function endStream(exchange: Exchange, error: unknown): void {
+  if (!exchange.response.writableEnded) exchange.response.end(`data: ${JSON.stringify(errorBodyOf(error))}\n\n`);
+}
