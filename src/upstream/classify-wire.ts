@@ -22,7 +22,6 @@ export function classifyWireError(error: unknown, phase: 'head' | 'body' | 'stre
 const WORDS_BY_CODE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'connection refused',
   ECONNRESET: 'connection reset',
-  ECONNABORTED: 'connection aborted',
   EPIPE: 'connection closed while the request was written',
   ENOTFOUND: 'host name not found',
   EAI_AGAIN: 'host name could not be looked up',
