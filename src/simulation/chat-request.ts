@@ -21,13 +21,13 @@ export interface ChatRequest {
   readonly output: { readonly type: 'text' } | { readonly type: 'json'; readonly schema?: unknown };
 }
 
-export interface ChatMessage {
+interface ChatMessage {
   readonly role: string;
   /** Text parts joined; empty where there is no text. */
   readonly text: string;
 }
 
-export interface ToolDefinition {
+interface ToolDefinition {
   readonly name: string;
   readonly parameters: unknown;
 }

@@ -43,7 +43,7 @@ export async function listenOnLoopback(server: Server, host = '127.0.0.1', port 
 }
 
 /** The contract's own limit: what the gateway lets through, our models must take. */
-export const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const MAX_BODY_BYTES = 20 * 1024 * 1024;
 
 /** The request's body. Resolves with `undefined` where it is longer than `MAX_BODY_BYTES` or the client left. */
 export async function readBody(request: IncomingMessage): Promise<Buffer | undefined> {

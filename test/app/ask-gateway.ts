@@ -29,12 +29,12 @@ export interface CallerView {
   readonly trace: readonly TracedAttempt[];
 }
 
-export interface StreamEvent {
+interface StreamEvent {
   readonly kind: 'done' | 'error' | 'role' | 'chunk' | 'unreadable';
   readonly data: string;
 }
 
-export interface TracedAttempt {
+interface TracedAttempt {
   readonly model: string;
   readonly class: string;
   readonly ms: number;

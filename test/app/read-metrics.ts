@@ -3,13 +3,13 @@ import { request } from 'undici';
 import { asArray, asObject } from '../../src/simulation/json-value.js';
 import type { JsonObject } from '../../src/simulation/json-value.js';
 
-export interface Sample {
+interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
 }
 
 /** All samples of one series of `GET /metrics`, by its full name. */
-export async function readSeries(url: string, name: string): Promise<readonly Sample[]> {
+async function readSeries(url: string, name: string): Promise<readonly Sample[]> {
   const { body } = await request(`${url}/metrics`);
   return (await body.text()).split('\n').flatMap((line) => {
     const [, labels = '', value] = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/u.exec(line)?.slice(1) ?? [];

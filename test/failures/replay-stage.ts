@@ -14,7 +14,7 @@ import { startHealthyServer } from './healthy-server.js';
 import type { HealthyServer } from './healthy-server.js';
 
 /** The names of one case's models and chains. */
-export interface CaseNames {
+interface CaseNames {
   readonly a: string;
   readonly b: string;
   /** A healthy model at A's provider. */
@@ -28,7 +28,7 @@ export interface CaseNames {
   readonly retriedChain: string;
 }
 
-export interface CaseStage {
+interface CaseStage {
   readonly names: CaseNames;
   readonly a: FaultServer;
   readonly alone: FaultServer;
