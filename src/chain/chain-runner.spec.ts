@@ -1,0 +1,198 @@
+import { describe, expect, it } from 'vitest';
+import type { Failure, FailureClass } from '../policy/failure.js';
+import { makePlan, type PlannedModel } from '../policy/plan.js';
+import { type PolicyOptions, resolvePolicy } from '../policy/policy.js';
+import { VirtualClock } from '../simulation/virtual-clock.js';
+import { ownFailure } from '../upstream/classify.js';
+import type { AttemptEnd, AttemptHandler, TokenUsage } from '../upstream/upstream.js';
+import { type AttemptOrder, ChainRunner, type RequestResult, type RunningRequest } from './chain-runner.js';
+import { ChainEvents } from './events.js';
+import { ModelBoard } from './model-board.js';
+
+const USAGE: TokenUsage = { inputTokens: 10, outputTokens: 5, reported: true };
+
+interface Asked {
+  readonly order: AttemptOrder;
+  readonly handler: AttemptHandler;
+  isCancelled: boolean;
+  isPaused: boolean;
+}
+
+/** A driver with a board and a clock of its own; the test plays the models. */
+class Stage {
+  readonly clock = new VirtualClock();
+  readonly events = new ChainEvents();
+  readonly told: string[] = [];
+  readonly board: ModelBoard;
+  readonly runner: ChainRunner;
+  readonly asked: Asked[] = [];
+  readonly sunk: string[] = [];
+  result: RequestResult | undefined;
+  running!: RunningRequest;
+
+  constructor(readonly models: string[] = ['a', 'b']) {
+    this.board = new ModelBoard(
+      models.map((name) => ({ name, provider: `${name}-p`, price: { inputPerMTok: 100_000, outputPerMTok: 200_000 } })),
+      this.events,
+    );
+    this.runner = new ChainRunner({ board: this.board, events: this.events, clock: this.clock, random: () => 0.5 });
+    this.events.on('attempt.finished', (e) =>
+      this.told.push(`${e.model} ${e.class} ${e.ms}${e.drilled ? ' drilled' : ''}`),
+    );
+    this.events.on('model.switched', (e) => this.told.push(`${e.from}>${e.to} ${e.reason}`));
+    this.events.on('model.rested', (e) => this.told.push(`${e.model} rests ${e.restMs}`));
+    this.events.on('request.finished', (e) => this.told.push(`request ${e.outcome} ${e.model ?? '-'}`));
+  }
+
+  ask(more: { streaming?: boolean; policy?: PolicyOptions; drills?: [string, FailureClass][] } = {}): this {
+    const policy = resolvePolicy(more.policy);
+    const models = this.models.map((name, entry): PlannedModel => ({ name, provider: `${name}-p`, policy, entry }));
+    const plan = makePlan({ name: 'default', models, policy }, { streaming: more.streaming ?? false, fallback: true });
+    this.running = this.runner.start({
+      requestId: 'r1',
+      plan,
+      ...(more.drills && { drills: new Map(more.drills) }),
+      ask: (order, handler) => {
+        const asked: Asked = { order, handler, isCancelled: false, isPaused: false };
+        this.asked.push(asked);
+        return {
+          cancel: () => (asked.isCancelled = true),
+          pause: () => (asked.isPaused = true),
+          resume: () => (asked.isPaused = false),
+        };
+      },
+      sink: {
+        onCommit: (soFar) => this.sunk.push(`commit ${soFar.model} ${soFar.attempts.map((a) => a.class).join()}`),
+        onBytes: (bytes) => this.sunk.push(Buffer.from(bytes).toString()),
+        onFinish: (result) => {
+          this.result = result;
+          this.sunk.push(`finish ${result.verdict.type}`);
+        },
+      },
+    });
+    return this;
+  }
+
+  fail(failureClass: FailureClass, more: Partial<Failure> = {}, afterMs = 100): this {
+    this.clock.advance(afterMs);
+    const failure = { ...ownFailure(failureClass, failureClass), ...more };
+    this.asked.at(-1)!.handler.onEnd({ type: 'failed', failure, delivered: 'nothing', usage: USAGE });
+    return this;
+  }
+
+  complete(afterMs = 100): this {
+    this.clock.advance(afterMs);
+    const end: AttemptEnd = { type: 'completed', outcome: 'ok', status: 200, finishReason: 'stop', usage: USAGE };
+    this.asked.at(-1)!.handler.onEnd(end);
+    return this;
+  }
+}
+
+describe('the driver', () => {
+  it('tells the board before the machine, then everyone in the order of what happened', () => {
+    const stage = new Stage().ask().fail('overloaded', { restScope: 'model', status: 503 }).complete();
+    expect(stage.told).toEqual(['a rests 2000', 'a overloaded 100', 'a>b overloaded', 'b ok 100', 'request ok b']);
+    expect(stage.result).toMatchObject({
+      verdict: { type: 'answered', attempt: 1 },
+      model: 'b',
+      fallbackUsed: true,
+      latencyMs: 200,
+      attempts: [
+        { model: 'a', class: 'overloaded', status: 503, ms: 100 },
+        { model: 'b', class: 'ok', status: 200, ms: 100 },
+      ],
+    });
+  });
+
+  it('keeps one timer, and none once the request has ended', () => {
+    const stage = new Stage(['a']).ask();
+    expect(stage.clock.step()).toBe(true);
+    expect(stage.result?.verdict).toMatchObject({ type: 'exhausted', because: 'timed_out' });
+    expect(stage.asked[0]!.isCancelled).toBe(true);
+    expect(stage.clock.nowMs()).toBe(60_000);
+    expect(stage.clock.step()).toBe(false);
+  });
+
+  it('aborts the attempt when the caller leaves, and delivers nothing of it', () => {
+    const stage = new Stage().ask();
+    stage.running.cancel();
+    stage.complete().running.cancel();
+    expect(stage.asked[0]!.isCancelled).toBe(true);
+    expect(stage.sunk).toEqual(['finish cancelled']);
+    expect(stage.told).toEqual(['a cancelled 0', 'request cancelled -']);
+    expect(stage.runner.liveCount).toBe(0);
+  });
+
+  it('takes what cannot even be asked for a failure', () => {
+    const stage = new Stage();
+    const policy = resolvePolicy({ maxRetries: 0 });
+    const models = [{ name: 'a', provider: 'p', policy, entry: 0 }];
+    let result: RequestResult | undefined;
+    stage.runner.start({
+      requestId: 'r',
+      plan: makePlan({ name: 'default', models, policy }, { streaming: false, fallback: true }),
+      ask: () => {
+        throw new Error('no such header');
+      },
+      sink: { onCommit() {}, onBytes() {}, onFinish: (r) => (result = r) },
+    });
+    expect(result?.attempts).toEqual([{ model: 'a', class: 'network', ms: 0 }]);
+  });
+
+  it('waits for a retry on its clock', () => {
+    const stage = new Stage(['a']).ask({ policy: { backoff: { baseMs: 1_000 } } }).fail('network');
+    expect(stage.asked.length).toBe(1);
+    stage.clock.advance(499);
+    expect(stage.asked.length).toBe(1);
+    stage.clock.advance(1);
+    expect(stage.asked.map((a) => a.order.number)).toEqual([1, 2]);
+  });
+
+  it('lets a drill fail a model before it is asked, beside all real traffic', () => {
+    const stage = new Stage().ask({ drills: [['a', 'server_error']] }).complete();
+    expect(stage.asked.map((a) => a.order.model)).toEqual(['b']);
+    expect(stage.told[0]).toBe('a server_error 0 drilled');
+    expect(stage.board.standing('a', 0)).toMatchObject({ requests: 0, failures: {} });
+    expect(stage.result?.attempts.map((a) => a.class)).toEqual(['server_error', 'ok']);
+  });
+});
+
+describe('a stream', () => {
+  it('goes to the sink from its first token on, and not after its end', () => {
+    const stage = new Stage().ask({ streaming: true });
+    const { handler } = stage.asked[0]!;
+    stage.clock.advance(40);
+    handler.onFirstToken();
+    handler.onBytes(Buffer.from('one'));
+    stage.complete();
+    handler.onBytes(Buffer.from('late'));
+    handler.onEnd({ type: 'completed', outcome: 'ok', finishReason: 'stop', usage: USAGE });
+    expect(stage.sunk).toEqual(['commit a ok', 'one', 'finish answered']);
+    expect(stage.board.standing('a', 0)?.ttftMs.p50).toBe(40);
+  });
+
+  it('is held back and goes on as the sink says', () => {
+    const stage = new Stage().ask({ streaming: true });
+    stage.asked[0]!.handler.onFirstToken();
+    stage.running.pause();
+    expect(stage.asked[0]!.isPaused).toBe(true);
+    stage.running.resume();
+    expect(stage.asked[0]!.isPaused).toBe(false);
+  });
+
+  it('has no deadline once it speaks', () => {
+    const stage = new Stage().ask({ streaming: true });
+    stage.asked[0]!.handler.onFirstToken();
+    expect(stage.clock.step()).toBe(false);
+  });
+});
+
+describe('a listener that throws', () => {
+  it('touches no request', () => {
+    const stage = new Stage();
+    stage.events.on('attempt.finished', () => {
+      throw new Error('listener');
+    });
+    expect(stage.ask().complete().result?.verdict.type).toBe('answered');
+  });
+});
