@@ -33,10 +33,13 @@ export type CheckedAnswer =
 
 type Expectations = Pick<UpstreamRequest, 'wantsJson' | 'onInvalidOutput' | 'onContentFilter'>;
 
+/** A byte order mark is cut off, and what is no UTF-8 becomes a sign that says so. */
+const UTF8 = new TextDecoder();
+
 const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, reported: false };
 
 export function checkAnswer(received: ReceivedAnswer, request: Expectations, wallEpochMs: number): CheckedAnswer {
-  const text = new TextDecoder().decode(received.bytes);
+  const text = UTF8.decode(received.bytes);
   const json = parseJson(text);
   if (json === undefined) return failed('bad_response', describeNoJson(text, received), received);
   if (isErrorPayload(json)) {

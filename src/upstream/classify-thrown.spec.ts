@@ -77,6 +77,7 @@ describe('what other SDKs throw in execute()', () => {
       is: 'rate_limited',
     },
     { why: 'Google: a status of words', error: withFields({ status: 'RESOURCE_EXHAUSTED' }), is: 'rate_limited' },
+    { why: 'Google: the same as a string', error: withFields({ code: '404' }), is: 'not_found' },
     { why: 'Google: a code that is a status', error: withFields({ code: 404 }), is: 'not_found' },
     {
       why: 'AWS: throttled',
@@ -208,7 +209,8 @@ describe('what other SDKs throw in execute()', () => {
 
   it('RetryInfo is read from details', () => {
     const errorDetails = [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '34s' }];
-    expect(classifyThrown(withFields({ status: 429, errorDetails }), WALL_EPOCH_MS).retryAfterMs).toBe(34_000);
+    const message = '[429 Too Many Requests] Slow. [{"reason":"x"}]';
+    expect(classifyThrown(withFields({ status: 429, errorDetails }, message), WALL_EPOCH_MS).retryAfterMs).toBe(34_000);
   });
 
   it("OpenAI's error keeps its words, and loses its keys", () => {

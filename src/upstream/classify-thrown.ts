@@ -40,7 +40,7 @@ interface LinkReading {
 function chainOf(error: unknown): readonly unknown[] {
   const chain: unknown[] = [];
   let link = error;
-  while (link !== undefined && link !== null && chain.length < LONGEST_CHAIN && !chain.includes(link)) {
+  while (link !== undefined && link !== null && chain.length < LONGEST_CHAIN) {
     chain.push(link);
     link = property(link, 'cause') ?? property(link, 'lastError') ?? itemsOf(property(link, 'errors')).at(-1);
   }

@@ -27,6 +27,11 @@ describe('what the transport reports', () => {
     expect(failure.error.message).not.toContain('10.0.0.1');
   });
 
+  it('is told in our words, with its code', () => {
+    const error = new AggregateError([withCode('ECONNREFUSED'), withCode('ECONNREFUSED')]);
+    expect(classifyWireError(error, 'head').error.message).toBe('connection refused (ECONNREFUSED)');
+  });
+
   it('in a body is a bad response, in a stream a cut one', () => {
     expect(classifyWireError(withCode('ECONNRESET'), 'body').class).toBe('bad_response');
     expect(classifyWireError(withCode('ECONNRESET'), 'stream').class).toBe('stream_cut');

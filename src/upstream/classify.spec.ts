@@ -108,6 +108,12 @@ describe('structure before text', () => {
   });
 });
 
+it("Amazon's header speaks as a type does", () => {
+  expect(classify(400, { message: 'no' }, { 'x-amzn-errortype': 'ThrottlingException:http://x' }).class).toBe(
+    'rate_limited',
+  );
+});
+
 describe('known phrases, where structure leaves it open', () => {
   it.each([
     [400, "This model's maximum context length is 8192 tokens.", 'context_length'],
@@ -170,6 +176,7 @@ describe('whom a failure puts to rest', () => {
       rests: 'model',
     },
     { why: "a parameter that is the model's", status: 403, error: { message: 'no', param: 'model' }, rests: 'model' },
+    { why: 'a code that is about a model', status: 403, error: { code: 'model_not_found' }, rests: 'model' },
     { why: 'a country: the provider', status: 403, error: { message: 'Country not supported' }, rests: 'provider' },
     { why: 'the word alone names none', status: 403, error: { message: 'No model may be used.' }, rests: 'provider' },
     { why: 'no money: the provider', status: 402, error: { message: 'Insufficient credits' }, rests: 'provider' },

@@ -30,6 +30,11 @@ describe("an upstream's error in OpenAI's words", () => {
       body: { object: 'error', message: 'No.', type: 'BadRequestError', param: null, code: 400 },
       error: { message: 'No.', type: 'BadRequestError', code: '400', param: null },
     },
+    {
+      why: "an event of OpenAI's Responses API",
+      body: { type: 'error', code: 'invalid_value', message: 'No.', param: 'n', sequence_number: 3 },
+      error: { message: 'No.', type: null, code: 'invalid_value', param: 'n' },
+    },
     { why: 'a text', body: { error: 'No.' }, error: { message: 'No.', type: null, code: null, param: null } },
     { why: "FastAPI's", body: { detail: 'No.' }, error: { message: 'No.', type: null, code: null, param: null } },
     {
