@@ -78,6 +78,7 @@ describe('what other SDKs throw in execute()', () => {
     },
     { why: 'Google: a status of words', error: withFields({ status: 'RESOURCE_EXHAUSTED' }), is: 'rate_limited' },
     { why: 'Google: the same as a string', error: withFields({ code: '404' }), is: 'not_found' },
+    { why: 'a status in digits', error: withFields({ statusCode: '404' }), is: 'not_found' },
     { why: 'Google: a code that is a status', error: withFields({ code: 404 }), is: 'not_found' },
     {
       why: 'AWS: throttled',
