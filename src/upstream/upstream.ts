@@ -40,6 +40,10 @@ export interface UpstreamRequest {
   /** JSON, the model's id already in it. */
   readonly body: Uint8Array;
   readonly streaming: boolean;
+  /** `n`: a stream has finished when so many choices have; 1 where nothing is said. */
+  readonly choices?: number;
+  /** Streamed only: a usage chunk is read for the count, but not delivered, since the caller did not ask for it. */
+  readonly withholdUsage?: boolean;
   /** What `response_format` asked of the answer; checked where the answer is not streamed. */
   readonly wantsJson?: JsonExpectation;
   /** `return`: an answer that breaks `wantsJson` is delivered as it came. */
@@ -97,6 +101,16 @@ export interface RunningAttempt {
   /** Stops reading, so that the upstream is slowed down; the time until `resume` is not silence. */
   pause(): void;
   resume(): void;
+}
+
+/** Time for attempts; tests bring their own. */
+export interface UpstreamClock {
+  /** Monotonic, ms. */
+  nowMs(): number;
+  /** Milliseconds since the epoch, for dates in headers. */
+  wallEpochMs(): number;
+  /** @returns what cancels it; harmless after it has fired. */
+  setTimer(delayMs: number, fire: () => void): () => void;
 }
 
 export interface Upstream<Request = UpstreamRequest> {
