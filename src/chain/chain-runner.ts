@@ -357,8 +357,10 @@ class RequestRun implements RunningRequest {
 
   #tellSwitch(from: { readonly model: string; readonly reason: FailureClass }, to: Attempt): void {
     const left = this.#attempts.findLast((attempt) => attempt !== to && attempt.model === from.model);
+    const { plan, requestId } = this.#request;
     this.#deps.events.emit('model.switched', {
-      requestId: this.#request.requestId,
+      requestId,
+      chain: plan.chain,
       from: from.model,
       to: to.model,
       reason: from.reason,

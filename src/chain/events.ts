@@ -43,6 +43,7 @@ export interface RequestFinished {
 
 export interface ModelSwitched {
   readonly requestId: string;
+  readonly chain: string;
   readonly from: string;
   readonly to: string;
   readonly reason: FailureClass;

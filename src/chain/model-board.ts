@@ -204,7 +204,7 @@ export class ModelBoard implements HealthView {
   }
 }
 
-export function costUsd(model: BoardModel, usage: TokenUsage): number {
+export function costUsd(model: Pick<BoardModel, 'price'>, usage: TokenUsage): number {
   const { price } = model;
   return price ? (usage.inputTokens * price.inputPerMTok + usage.outputTokens * price.outputPerMTok) / 1e6 : 0;
 }

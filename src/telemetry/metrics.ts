@@ -1,0 +1,121 @@
+/**
+ * Counts what the chain tells: requests, attempts, switches, deadlines, cost, breakers (the contract's section 8), and
+ * OpenTelemetry's own measures of calls. Listens; nobody calls it, and nothing it does can touch a request.
+ *
+ * Everything goes to the meter that the host gave OpenTelemetry, and to our own where there is a `/metrics` route.
+ * Labels come from the configuration and from closed lists, never from callers.
+ */
+import { type BatchObservableCallback, type Meter, metrics, type Observable } from '@opentelemetry/api';
+import type { Engine } from '../chain/engine.js';
+import type { AttemptFinished, BreakerState, ModelSwitched, RequestFinished } from '../chain/events.js';
+import { costUsd } from '../chain/model-board.js';
+import type { Settings } from '../config/settings.js';
+import { GenAiMeasures } from './gen-ai-measures.js';
+import { LabelledCounter } from './labelled-counter.js';
+
+/** What of an engine is listened to and read. */
+export type MetricsSource = Pick<Engine, 'events' | 'settings'>;
+
+const SCOPE = 'nestjs-llm-fallback';
+
+const OUTCOMES = ['ok', 'failed', 'cancelled'] as const satisfies RequestFinished['outcome'][];
+const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 };
+
+export class Metrics {
+  readonly #source: MetricsSource;
+  readonly #genAi: GenAiMeasures;
+  readonly #requests: LabelledCounter;
+  readonly #attempts: LabelledCounter;
+  readonly #switches: LabelledCounter;
+  readonly #deadlines: LabelledCounter;
+  readonly #cost: LabelledCounter;
+  readonly #breakers = new Map<string, BreakerState>();
+  readonly #ends: (() => void)[];
+  #shown: Settings | undefined;
+
+  /** @param ownMeters nobody else's, beside the host's: that of our `/metrics` route. */
+  constructor(source: MetricsSource, ownMeters: readonly Meter[] = []) {
+    this.#source = source;
+    const host = metrics.getMeter(SCOPE);
+    this.#genAi = new GenAiMeasures([host, ...ownMeters]);
+    const counter = (name: string, description: string, labels: readonly string[]) =>
+      new LabelledCounter(name, description, labels, host.createCounter(name, { description }));
+    this.#requests = counter('fallback_requests_total', 'Requests that came to a verdict.', ['chain', 'outcome']);
+    this.#attempts = counter('fallback_attempts_total', 'Calls of models, by how they ended.', ['model', 'outcome']);
+    this.#switches = counter('fallback_switches_total', 'Fallbacks to another model.', ['from', 'to', 'reason']);
+    this.#deadlines = counter('fallback_deadline_exceeded_total', 'Requests without an answer in time.', []);
+    this.#cost = counter('fallback_cost_usd_total', 'What tokens cost, of models with a price.', ['model']);
+    const { events } = source;
+    this.#ends = [
+      this.#observeBy(host, []),
+      ...ownMeters.map((meter) => this.#observeBy(meter, this.#counters)),
+      events.on('request.finished', (request) => this.#countRequest(request)),
+      events.on('attempt.finished', (attempt) => this.#countAttempt(attempt)),
+      events.on('model.switched', (switched) => this.#countSwitch(switched)),
+      events.on('breaker.changed', ({ model, state }) => this.#breakers.set(model, state)),
+    ];
+  }
+
+  close(): void {
+    for (const end of this.#ends.splice(0)) end();
+  }
+
+  get #counters(): readonly LabelledCounter[] {
+    return [this.#requests, this.#attempts, this.#switches, this.#deadlines, this.#cost];
+  }
+
+  #countRequest({ chain, outcome, drilled, deadlineExceeded }: RequestFinished): void {
+    this.#requests.add([chain, outcome], drilled);
+    if (deadlineExceeded) this.#deadlines.add([], drilled);
+  }
+
+  #countAttempt(attempt: AttemptFinished): void {
+    const { model, drilled, usage } = attempt;
+    const { settings } = this.#source;
+    this.#attempts.add([model, attempt.class], drilled);
+    const known = settings.models.get(model);
+    if (known?.price && !drilled) this.#cost.add([model], false, costUsd(known, usage));
+    this.#genAi.record(attempt, settings);
+  }
+
+  #countSwitch({ from, to, reason, drilled }: ModelSwitched): void {
+    this.#switches.add([from, to, reason], drilled);
+  }
+
+  #observeBy(meter: Meter, counters: readonly LabelledCounter[]): () => void {
+    const observed = counters.map((counter) => {
+      const { name, description } = counter;
+      return { counter, instrument: meter.createObservableCounter(name, { description }) };
+    });
+    const breakers = meter.createObservableGauge('fallback_breaker_state', {
+      description: 'Breaker per model: 0 closed, 1 half-open, 2 open.',
+    });
+    const instruments: Observable[] = [breakers, ...observed.map(({ instrument }) => instrument)];
+    const callback: BatchObservableCallback = (result) => {
+      this.#showConfigured();
+      for (const { counter, instrument } of observed) {
+        counter.observe((value, attributes) => result.observe(instrument, value, attributes));
+      }
+      for (const [model, state] of this.#breakers) result.observe(breakers, BREAKER_VALUES[state], { model });
+    };
+    meter.addBatchObservableCallback(callback, instruments);
+    return () => meter.removeBatchObservableCallback(callback, instruments);
+  }
+
+  /** What has not counted yet is 0, not missing, where the configuration says that it will come. */
+  #showConfigured(): void {
+    const { settings } = this.#source;
+    if (settings === this.#shown) return;
+    this.#shown = settings;
+    for (const chain of settings.chains.keys()) {
+      for (const outcome of OUTCOMES) this.#requests.show([chain, outcome]);
+    }
+    for (const { name, price } of settings.models.values()) if (price) this.#cost.show([name]);
+    this.#deadlines.show([]);
+    for (const model of settings.models.keys()) {
+      if (!this.#breakers.has(model)) this.#breakers.set(model, 'closed');
+    }
+    // What was shown once is shown for ever: one that went while it was open must not alarm anybody any more.
+    for (const model of this.#breakers.keys()) if (!settings.models.has(model)) this.#breakers.set(model, 'closed');
+  }
+}
