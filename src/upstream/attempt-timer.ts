@@ -2,6 +2,10 @@
  * The one timer of an attempt. Every token moves its due time on, which costs an assignment: the timer itself is set anew
  * only when it fires too early, or when something is due sooner than it would fire.
  */
+
+/** The runtime's timers take no more, and fire at once instead; what is due later is looked at again then. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
 export interface TimerClock {
   nowMs(): number;
   setTimer(delayMs: number, fire: () => void): () => void;
@@ -35,7 +39,8 @@ export class AttemptTimer {
   #arm(): void {
     this.#cancel?.();
     this.#firesAtMs = this.#dueAtMs;
-    this.#cancel = this.#clock.setTimer(Math.max(0, this.#dueAtMs - this.#clock.nowMs()), () => this.#fire());
+    const delayMs = Math.min(Math.max(0, this.#dueAtMs - this.#clock.nowMs()), LONGEST_DELAY_MS);
+    this.#cancel = this.#clock.setTimer(delayMs, () => this.#fire());
   }
 
   #fire(): void {

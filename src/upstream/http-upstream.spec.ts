@@ -2,9 +2,18 @@ import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, describe, expect, it } from 'vitest';
-import { answerJson, attempt, httpServer, realClock, requestTo, tcpServer } from '../../test/servers/upstream-stage.js';
+import {
+  answerJson,
+  attempt,
+  handClock,
+  httpServer,
+  realClock,
+  requestTo,
+  tcpServer,
+} from '../../test/servers/upstream-stage.js';
 import type { StagedServer } from '../../test/servers/upstream-stage.js';
 import { HttpUpstream } from './http-upstream.js';
+import type { UpstreamClock } from './upstream.js';
 
 const cleanUps: (() => Promise<void>)[] = [];
 
@@ -12,8 +21,8 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).toReversed()) await cleanUp();
 });
 
-function upstreamOf(): HttpUpstream {
-  const upstream = new HttpUpstream(realClock());
+function upstreamOf(clock: UpstreamClock = realClock()): HttpUpstream {
+  const upstream = new HttpUpstream(clock);
   cleanUps.push(() => upstream.close());
   return upstream;
 }
@@ -99,7 +108,7 @@ describe('a request to a model', () => {
     const server = await serving(
       tcpServer((socket) => {
         socket.write(`HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n${HEAD}transfer-encoding: chunked\r\n\r\n1\r\n\n\r\n`);
-        const body = answerJson();
+        const body = answerJson('x'.repeat(100_000));
         socket.write(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
       }),
     );
@@ -192,7 +201,7 @@ describe('a failed request', () => {
         write();
       }),
     );
-    expect(await attempt(upstreamOf(), requestTo(server.url)).end).toMatchObject({
+    expect(await attempt(upstreamOf(handClock()), requestTo(server.url)).end).toMatchObject({
       failure: { class: 'server_error', status: 500 },
     });
     await server.closed(0);

@@ -26,6 +26,8 @@ export class HttpUpstream implements Upstream {
   /** By target, so that a configuration that was replaced takes its routes along. */
   readonly #routes = new WeakMap<ModelTarget, ChatRoutes>();
 
+  #isClosed = false;
+
   constructor(clock: UpstreamClock) {
     this.#clock = clock;
   }
@@ -52,6 +54,7 @@ export class HttpUpstream implements Upstream {
 
   /** Cuts what is under way, idle connections too. No attempt can be started afterwards. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await Promise.all([...this.#pools.values()].map((pool) => pool.close()));
   }
 
@@ -69,6 +72,7 @@ export class HttpUpstream implements Upstream {
     if (!pool) {
       pool = new ConnectionPool();
       this.#pools.set(provider.name, pool);
+      if (this.#isClosed) void pool.close();
     }
     return pool;
   }

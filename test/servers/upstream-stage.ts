@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { createServer as createTcpServer } from 'node:net';
 import type { Server as TcpServer, Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { HttpUpstream } from '../../src/upstream/http-upstream.js';
 import type { AttemptEnd, AttemptLimits, RunningAttempt, UpstreamRequest } from '../../src/upstream/upstream.js';
 
@@ -83,6 +84,35 @@ export function realClock() {
   };
 }
 
+/** A clock that stands still until it is turned on. */
+export function handClock() {
+  let nowMs = 1_000;
+  const timers = new Set<{ atMs: number; fire: () => void }>();
+  return {
+    nowMs: () => nowMs,
+    wallEpochMs: () => 1_732_420_800_000 + nowMs,
+    setTimer(delayMs: number, fire: () => void) {
+      const timer = { atMs: nowMs + delayMs, fire };
+      timers.add(timer);
+      return () => void timers.delete(timer);
+    },
+    get timerCount() {
+      return timers.size;
+    },
+    /** What is due by then is fired, and what that sets in motion has had its turn. */
+    async turnOn(ms: number): Promise<void> {
+      nowMs += ms;
+      for (const timer of timers) {
+        if (timer.atMs > nowMs) continue;
+        timers.delete(timer);
+        timer.fire();
+      }
+      await turn();
+      await turn();
+    },
+  };
+}
+
 export interface StagedAttempt {
   readonly running: RunningAttempt;
   /** `first token`, `bytes`, `end`, in the order of the calls. */
@@ -135,7 +165,9 @@ export function attempt(
   const heard = async (part: string): Promise<string> => {
     const { promise, resolve: found } = Promise.withResolvers<string>();
     const look = (): void => {
-      if (text().includes(part)) found(text());
+      if (!text().includes(part)) return;
+      listeners.delete(look);
+      found(text());
     };
     listeners.add(look);
     look();
