@@ -376,6 +376,27 @@ describe('holding a stream back', () => {
   });
 });
 
+describe('holding a compressed stream back', () => {
+  it('holds back what has been received but not yet unpacked', async () => {
+    const body = HELLO.repeat(50_000) + STOP + DONE;
+    const server = await serving(
+      httpServer((_, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+        response.end(gzipSync(body));
+      }),
+    );
+    const { running, end, heard, text } = attempt(upstreamOf(), streamed(server));
+    await heard('Hello');
+    running.pause();
+    const held = text().length;
+    for (let turns = 0; turns < 100; turns++) await turn();
+    expect(text().length).toBe(held);
+    running.resume();
+    expect(await end).toMatchObject({ type: 'completed' });
+    expect(text()).toBe(HELLO.repeat(50_000) + STOP);
+  });
+});
+
 describe('cancelling a stream', () => {
   it.each([
     ['before its first token', [ROLE]],
