@@ -14,6 +14,9 @@ export interface ReportedUsage {
   readonly outputTokens: number;
 }
 
+/** More is no count of tokens but a fault, and would spoil every sum it goes into. */
+const MOST_TOKENS = 100_000_000;
+
 export type JsonObject = Record<string, unknown>;
 
 export interface ChunkChoice {
@@ -51,12 +54,16 @@ export function readChatChunk(payload: unknown): ChunkReading {
   return { ok: true, choices: read, usage };
 }
 
-/** @returns null where it is absent, or says less than both counts. */
+/** @returns null where it is absent, says less than both counts, or says what cannot be. */
 export function readUsage(usage: unknown): ReportedUsage | null {
   if (!isJsonObject(usage)) return null;
-  const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage;
-  if (typeof inputTokens !== 'number' || typeof outputTokens !== 'number') return null;
-  return { inputTokens, outputTokens };
+  const inputTokens = usage['prompt_tokens'] ?? usage['input_tokens'];
+  const outputTokens = usage['completion_tokens'] ?? usage['output_tokens'];
+  return isCount(inputTokens) && isCount(outputTokens) ? { inputTokens, outputTokens } : null;
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MOST_TOKENS;
 }
 
 function readChoice(choice: unknown, position: number): ChunkChoice | string {

@@ -8,7 +8,7 @@
  */
 
 /** Longest event that is kept while its end is awaited: as long as a whole answer may be (inline images and audio). */
-export const MAX_EVENT_BYTES = 16 * 1024 * 1024;
+const MAX_EVENT_BYTES = 16 * 1024 * 1024;
 
 /** `next` found no further whole event in the piece; what is left of it is kept. */
 export const NEED_MORE = -1;

@@ -13,9 +13,9 @@ type Awaited = 'answer' | 'next-token' | 'trailer' | 'error-body';
 export type PassedLimit = Awaited | 'whole-stream';
 
 /** How long usage and `[DONE]` are awaited once every choice has finished. */
-export const TRAILER_MS = 1_000;
+const TRAILER_MS = 1_000;
 /** How long the body of an error may take; its status says most of it. */
-export const ERROR_BODY_MS = 2_000;
+const ERROR_BODY_MS = 2_000;
 
 export class LimitWatch {
   readonly #limits: AttemptLimits;

@@ -23,6 +23,7 @@ import {
   streamErrorFailure,
 } from './classify.js';
 import type { ConnectionPool } from './connection-pool.js';
+import { kindOfBody } from './first-byte.js';
 import { HttpExchange } from './http-exchange.js';
 import type { ExchangeFault, ExchangeListener } from './http-exchange.js';
 import { flattenHeaders, ReceivedBody } from './received-body.js';
@@ -43,12 +44,6 @@ const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
 
 const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, reported: false };
-
-const BLANKS = new Set([0x20, 0x09, 0x0d, 0x0a]);
-/** `d`ata, `e`vent, `i`d, `r`etry, a comment, a byte order mark: what an event stream can begin with. */
-const STREAM_STARTS = new Set([0x64, 0x65, 0x69, 0x72, 0x3a, 0xef]);
-/** `{` and `[`: what no event stream begins with, whatever its content-type says. */
-const JSON_STARTS = new Set([0x7b, 0x5b]);
 
 export interface AttemptSetup {
   readonly pool: ConnectionPool;
@@ -130,7 +125,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
   }
 
   onPiece(bytes: Uint8Array): void {
-    if (this.#reading === 'undecided') this.#decide(bytes);
+    if (this.#reading === 'undecided') this.#reading = kindOfBody(bytes, this.#isEventStream());
     switch (this.#reading) {
       case 'stream':
       case 'trailer':
@@ -215,7 +210,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
   onEnd(end: ChatStreamEnd): void {
     switch (end.type) {
       case 'whole':
-        this.#complete(end.finishReason, this.#streamUsage());
+        this.#complete(end.finishReason, this.#streamUsage(true));
         break;
       case 'empty':
         this.#failOwn('empty_answer', 'the stream has no text, no tool call and no refusal');
@@ -236,13 +231,6 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
       default:
         end satisfies never;
     }
-  }
-
-  #decide(bytes: Uint8Array): void {
-    const first = bytes.find((byte) => !BLANKS.has(byte));
-    if (first === undefined) return;
-    const isStream = STREAM_STARTS.has(first) || (this.#isEventStream() && !JSON_STARTS.has(first));
-    this.#reading = isStream ? 'stream' : 'answer';
   }
 
   #onLimit(limit: PassedLimit): void {
@@ -291,7 +279,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     this.#fail(ownFailure(failureClass, message, this.#status || undefined));
   }
 
-  #fail(failure: Failure, usage: TokenUsage = this.#hasSpoken ? this.#streamUsage() : NO_USAGE): void {
+  #fail(failure: Failure, usage: TokenUsage = this.#hasSpoken ? this.#streamUsage(false) : NO_USAGE): void {
     const delivered = this.#hasSpoken ? this.#reader.spoken : 'nothing';
     this.#end({ type: 'failed', failure, delivered, usage });
   }
@@ -312,10 +300,12 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     );
   }
 
-  #streamUsage(): TokenUsage {
+  /** Some report as they go: where the stream broke, or where they say nothing of a text that came, we count ourselves. */
+  #streamUsage(isWhole: boolean): TokenUsage {
     const { usage, tokenBytes } = this.#reader;
-    if (usage) return { ...usage, reported: true };
-    return this.#withInput({ inputTokens: 0, outputTokens: estimateTokens(tokenBytes), reported: false });
+    if (usage && isWhole && (usage.outputTokens > 0 || tokenBytes === 0)) return { ...usage, reported: true };
+    const outputTokens = Math.max(estimateTokens(tokenBytes), usage?.outputTokens ?? 0);
+    return this.#withInput({ inputTokens: usage?.inputTokens ?? 0, outputTokens, reported: false });
   }
 
   #withInput(usage: TokenUsage): TokenUsage {

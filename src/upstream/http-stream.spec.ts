@@ -77,6 +77,13 @@ describe('a streamed attempt', () => {
     expect(usage).toEqual({ inputTokens: 8, outputTokens: 2, reported: false });
   });
 
+  it('counts what was said before a break, whatever had been reported by then', async () => {
+    const early = HELLO.replace('"choices"', '"usage":{"prompt_tokens":9,"completion_tokens":1},"choices"');
+    const server = await streaming([early, chunk({ content: 'x'.repeat(400) })]);
+    const { usage } = await attempt(upstreamOf(), streamed(server)).end;
+    expect(usage).toEqual({ inputTokens: 9, outputTokens: 102, reported: false });
+  });
+
   it('reads a stream that comes byte by byte', async () => {
     const server = await serving(
       tcpServer((socket) => {
