@@ -28,9 +28,10 @@ import { FallbackChainService } from './fallback/fallback-chain.service.js';
 import { FallbackEvents } from './fallback/fallback-events.js';
 import { ModelManagerService } from './fallback/model-manager.service.js';
 import { FALLBACK_OPTIONS, SETTINGS } from './fallback/tokens.js';
-import { BackgroundCheck } from './health/background-check.js';
 import { FallbackHealthIndicator } from './health/fallback-health-indicator.js';
+import { healthProviders, healthRouteProviders } from './health/health-providers.js';
 import { healthControllers } from './health/health.controller.js';
+import { Readiness } from './health/readiness.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { ChatController } from './http/chat.controller.js';
 import { MetricsController, MetricsText } from './http/metrics.controller.js';
@@ -122,7 +123,7 @@ function define(
   return {
     module: FallbackModule,
     global: isGlobal,
-    imports: [ConfigModule, ...imports],
+    imports: [ConfigModule, ...imports, ...(groups.includes('health') ? [healthChecks()] : [])],
     controllers: controllersOf(groups, path),
     providers: [...options, store, ...CORE, ...chains, ...routeProviders(groups), Shutdown],
     exports: [
@@ -139,7 +140,7 @@ function define(
 }
 
 /** For the gateway, which works on the same instance. */
-const INTERNAL = [Engine, SimulatedHost, SETTINGS, ChatDesk];
+const INTERNAL = [Engine, SimulatedHost, SETTINGS, ChatDesk, Readiness];
 
 const CORE: Provider[] = [
   {
@@ -180,7 +181,7 @@ const CORE: Provider[] = [
   ModelManagerService,
   FallbackChainService,
   FallbackEvents,
-  FallbackHealthIndicator,
+  ...healthProviders,
   {
     provide: EventLog,
     inject: [Engine, { token: EventLogOptions, optional: true }],
@@ -192,6 +193,12 @@ const CORE: Provider[] = [
     useFactory: (engine: Engine, prometheus?: Prometheus) => new Metrics(engine, prometheus ? [prometheus.meter] : []),
   },
 ];
+
+/** Terminus is loaded only for a host that has health routes. */
+async function healthChecks(): Promise<DynamicModule> {
+  const { HealthChecksModule } = await import('./health/health-checks.module.js');
+  return { module: HealthChecksModule };
+}
 
 function controllersOf(groups: readonly RouteGroup[], path: string): Type[] {
   const byGroup: Record<RouteGroup, readonly Type[]> = {
@@ -208,7 +215,7 @@ function routeProviders(groups: readonly RouteGroup[]): Provider[] {
     { provide: PROMETHEUS, useFactory: createPrometheus },
     { provide: MetricsText, useExisting: PROMETHEUS },
   ];
-  return [...(groups.includes('metrics') ? metrics : []), ...(groups.includes('health') ? [BackgroundCheck] : [])];
+  return [...(groups.includes('metrics') ? metrics : []), ...(groups.includes('health') ? healthRouteProviders : [])];
 }
 
 /** What is under way runs on until the host's server has closed; then it is aborted and every handle let go. */

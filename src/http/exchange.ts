@@ -5,6 +5,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { type HostReply, takeReply } from '../fallback/host-reply.js';
+
+export type { HostReply };
 
 /** What Express and Fastify have in common for us; both pass the raw objects under their own names. */
 export interface HostRequest {
@@ -14,10 +17,6 @@ export interface HostRequest {
   readonly rawBody?: unknown;
   readonly id?: unknown;
   readonly params?: unknown;
-}
-export interface HostReply {
-  readonly raw?: ServerResponse;
-  hijack?(): unknown;
 }
 
 /** Set on the raw request by whoever knows the caller: what is kept for a caller is kept under this name. */
@@ -38,10 +37,8 @@ const MAX_REQUEST_ID_LENGTH = 128;
 const PRINTABLE = /^[\x21-\x7e]+$/;
 
 export function openExchange(host: HostRequest, reply: HostReply): Exchange {
-  // Fastify would answer by itself otherwise.
-  reply.hijack?.();
+  const response = takeReply(reply);
   const request = host.raw ?? (host as unknown as IncomingMessage);
-  const response = reply.raw ?? (reply as unknown as ServerResponse);
   const caller = (request as IncomingMessage & { [CALLER]?: string })[CALLER];
   return {
     headers: host.headers,
