@@ -110,6 +110,11 @@ export class ChainRunner {
   cancelAll(): void {
     for (const run of this.#live) run.cancel();
   }
+
+  /** Ends what is under way, and tells every caller so. */
+  shutDown(): void {
+    for (const run of this.#live) run.shutDown();
+  }
 }
 
 interface Attempt {
@@ -155,6 +160,10 @@ class RequestRun implements RunningRequest {
 
   cancel(): void {
     this.#take({ type: 'cancelled' });
+  }
+
+  shutDown(): void {
+    this.#take({ type: 'cancelled', because: 'shut-down' });
   }
 
   pause(): void {

@@ -17,6 +17,8 @@ export interface BodyTarget {
 export interface ChatBody {
   readonly streaming: boolean;
   readonly wantsJson?: JsonExpectation;
+  /** How many choices were asked for (`n`). */
+  readonly choices?: number;
   bytesFor(target: BodyTarget): Uint8Array;
 }
 
@@ -44,6 +46,7 @@ function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {
   return {
     streaming: params['stream'] === true,
     ...(wantsJson && { wantsJson }),
+    ...(typeof params['n'] === 'number' && { choices: params['n'] }),
     bytesFor: ({ id }) => Buffer.concat([before, Buffer.from(JSON.stringify(id)), after]),
   };
 }

@@ -86,6 +86,7 @@ export class Engine {
         onContentFilter: policy.onContentFilter,
         requestId,
         ...(body.wantsJson && { wantsJson: body.wantsJson }),
+        ...(body.choices !== undefined && { choices: body.choices }),
       };
       return this.upstream.start(request, order.limits, handler);
     };
@@ -111,6 +112,11 @@ export class Engine {
   /** How many requests are under way. */
   get liveCount(): number {
     return this.#runner.liveCount;
+  }
+
+  /** Ends what is under way with an error that says so: the process ends and cannot wait any longer. */
+  shutDown(): void {
+    this.#runner.shutDown();
   }
 
   /** Aborts what is still under way, and lets go of every connection. */

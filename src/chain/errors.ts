@@ -41,13 +41,14 @@ export class FallbackExhaustedError extends FallbackError {
 
   constructor(cause: {
     readonly chain: string;
-    readonly because: ExhaustedReason | 'broken';
+    readonly because: ExhaustedReason | 'broken' | 'shut-down';
     readonly attempts: readonly AttemptRecord[];
     readonly retryAfterMs?: number;
   }) {
     const { chain, because, attempts, retryAfterMs } = cause;
     super(exhaustedMessage(chain, because, attempts, retryAfterMs), EXHAUSTED_STATUS[because], attempts);
-    this.code = because === 'timed_out' ? 'deadline' : attempts.length === 0 ? 'unavailable' : 'all_failed';
+    const isUnavailable = attempts.length === 0 || because === 'shut-down';
+    this.code = because === 'timed_out' ? 'deadline' : isUnavailable ? 'unavailable' : 'all_failed';
     if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
   }
 }
@@ -79,7 +80,16 @@ export class FallbackRejectedError extends FallbackError {
 }
 
 /** `broken`: a stream that ended in the caller's hands. */
-const EXHAUSTED_STATUS = { failed: 502, broken: 502, rate_limited: 429, timed_out: 504, down: 503 } as const;
+const EXHAUSTED_STATUS = {
+  failed: 502,
+  broken: 502,
+  rate_limited: 429,
+  timed_out: 504,
+  down: 503,
+  'shut-down': 503,
+} as const;
+/** By then another process listens, or this one again. */
+const RETRY_AFTER_SHUT_DOWN_MS = 1_000;
 
 /** @returns undefined for `answered` and `cancelled`: the one is no error, the other rejects with the abort's reason. */
 export function errorOf(
@@ -95,6 +105,13 @@ export function errorOf(
       return rejectedBy(verdict.failure, attempts);
     case 'broken':
       return new FallbackExhaustedError({ chain, because: 'broken', attempts });
+    case 'shut-down':
+      return new FallbackExhaustedError({
+        chain,
+        because: 'shut-down',
+        attempts,
+        retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS,
+      });
     case 'exhausted':
       return new FallbackExhaustedError({
         chain,
@@ -132,10 +149,11 @@ function rejectedBy(failure: Failure, attempts: readonly AttemptRecord[]): Fallb
 
 function exhaustedMessage(
   chain: string,
-  because: ExhaustedReason | 'broken',
+  because: ExhaustedReason | 'broken' | 'shut-down',
   attempts: readonly AttemptRecord[],
   retryAfterMs: number | undefined,
 ): string {
+  if (because === 'shut-down') return 'The server is shutting down and could not wait for the rest of the answer.';
   const tried = attempts.map((a) => `${a.model} ${a.class} (${a.status ?? `${a.ms} ms`})`).join(', ');
   const what =
     because === 'broken'

@@ -12,6 +12,7 @@ import { ChatStreamReader } from '../stream/chat-stream.js';
 import type { ChatStreamEnd, ChatStreamListener } from '../stream/chat-stream.js';
 import { answerAsStream } from '../stream/chunk-repair.js';
 import { checkAnswer, estimateTokens } from './answer.js';
+import { blotSecrets } from './blot.js';
 import { LimitWatch } from './attempt-limits.js';
 import type { PassedLimit } from './attempt-limits.js';
 import {
@@ -281,7 +282,16 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
 
   #fail(failure: Failure, usage: TokenUsage = this.#hasSpoken ? this.#streamUsage(false) : NO_USAGE): void {
     const delivered = this.#hasSpoken ? this.#reader.spoken : 'nothing';
-    this.#end({ type: 'failed', failure, delivered, usage });
+    this.#end({ type: 'failed', failure: this.#withoutKey(failure), delivered, usage });
+  }
+
+  /** Shapes of keys are blotted out already; a key of no known shape is known here alone. */
+  #withoutKey(failure: Failure): Failure {
+    const { apiKey } = this.#request.target.provider;
+    if (apiKey === undefined) return failure;
+    const { message, type, code, param } = failure.error;
+    const blot = <T extends string | null>(text: T) => (text === null ? text : blotSecrets(text, [apiKey]));
+    return { ...failure, error: { message: blot(message), type: blot(type), code: blot(code), param: blot(param) } };
   }
 
   #errorInside(payload: unknown): Failure {
