@@ -36,8 +36,8 @@ export type Input =
   | { readonly type: 'started' }
   /** The moment that the last step asked for has come. */
   | { readonly type: 'woke' }
-  /** The caller left. */
-  | { readonly type: 'cancelled' }
+  /** The caller left, or the process does. */
+  | { readonly type: 'cancelled'; readonly because?: 'shut-down' }
   | { readonly type: 'first-token'; readonly attempt: AttemptId }
   | { readonly type: 'completed'; readonly attempt: AttemptId }
   | { readonly type: 'failed'; readonly attempt: AttemptId; readonly failure: Failure };
@@ -68,7 +68,9 @@ export type Verdict =
   | { readonly type: 'exhausted'; readonly because: ExhaustedReason; readonly retryAfterMs?: number }
   /** The stream broke in the caller's hands. */
   | { readonly type: 'broken'; readonly failure: Failure }
-  | { readonly type: 'cancelled' };
+  | { readonly type: 'cancelled' }
+  /** The process ends, and could not wait for the rest. */
+  | { readonly type: 'shut-down' };
 
 /** `down`: nobody was asked, since every model is known to be down. */
 export type ExhaustedReason = 'failed' | 'rate_limited' | 'timed_out' | 'down';
@@ -127,7 +129,7 @@ export class RequestMachine {
       case 'woke':
         return this.#wake(health, nowMs);
       case 'cancelled':
-        return this.#leave();
+        return this.#leave(input.because ?? 'cancelled');
       case 'first-token':
         return this.#speak(input.attempt);
       case 'completed':
@@ -163,11 +165,11 @@ export class RequestMachine {
     return this.#askNext(health, nowMs, 'has waited');
   }
 
-  #leave(): Step {
+  #leave(type: 'cancelled' | 'shut-down'): Step {
     const state = this.#state;
     if (state.phase === 'finished') return NOTHING;
     const isLive = state.phase === 'asking' || state.phase === 'streaming';
-    const verdict: Verdict = { type: 'cancelled' };
+    const verdict: Verdict = { type };
     return isLive
       ? this.#finish(verdict, { type: 'cancel', attempt: state.attempt, as: 'cancelled' })
       : this.#finish(verdict);
