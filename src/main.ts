@@ -1,1 +1,4 @@
 /** Starts the gateway. */
+import { serve } from './gateway/serve.js';
+
+await serve();

@@ -1,0 +1,81 @@
+/** The commands of `npx nestjs-llm-fallback`: what they are called, what they take, what they exit with. */
+import { readFileSync } from 'node:fs';
+import { Command as Program, CommanderError, InvalidArgumentError } from 'commander';
+import { check } from './commands/check.js';
+import type { Command, CommandOptions } from './commands/command-run.js';
+import { drill } from './commands/drill.js';
+import { perf, type PerfOptions } from './commands/perf.js';
+import { verify, type VerifyOptions } from './commands/verify.js';
+import { explainFailedStart, serve } from './serve.js';
+
+const EXIT_USAGE = 2;
+const MOST_REQUESTS = 1_000_000;
+const MOST_AT_A_TIME = 1_000;
+
+/** @param argv as the process has it. Ends the process, but for `serve`. */
+export async function runCli(argv: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync([...argv]);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) process.exit(explainFailedStart(error));
+    // Help and version were asked for: that is all well.
+    process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+  }
+}
+
+function program(): Program {
+  const all = new Program('nestjs-llm-fallback')
+    .description('Keeps an application answering when a language model fails.')
+    .version(version())
+    .exitOverride()
+    .showHelpAfterError()
+    .configureOutput({ outputError: (text, write) => write(text) });
+  subcommand(all, 'serve', 'start the gateway').action(({ config }: CommandOptions) => serve(config));
+  const add = <O extends CommandOptions>(name: string, description: string, run: Command<O>): Program =>
+    subcommand(all, name, description)
+      .option('--json', 'one JSON document, for programs')
+      .action(async (options: O) => {
+        const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
+        process.exit(exitCode);
+      });
+  add('check', 'ask each model for one token: key, model, answer, latency', check);
+  add<PerfOptions>('perf', 'measure many chats: count and times per model', perf)
+    .option('--requests <n>', 'how many chats', wholeFrom1To(MOST_REQUESTS), 100)
+    .option('--concurrency <n>', 'how many at a time', wholeFrom1To(MOST_AT_A_TIME), 10)
+    .option('--url <url>', 'of a running gateway; without it, in this process', httpUrl)
+    .option('--chain <name>', 'which chain');
+  add<VerifyOptions>('verify', 'look for faults, unreachable models and deadlines that no fallback fits into', verify)
+    .option('--strict', 'fail on advice, too')
+    .option('--explain', 'print every effective value and where it came from');
+  add('drill', 'put every fault on every edge of the chains and see whether it falls back', drill);
+  return all;
+}
+
+function subcommand(all: Program, name: string, description: string): Program {
+  return all
+    .command(name)
+    .description(description)
+    .option('--config <file>', 'YAML or JSON; wins over FALLBACK_CONFIG_FILE')
+    .exitOverride()
+    .allowExcessArguments(false);
+}
+
+function wholeFrom1To(most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+    if (value >= 1 && value <= most) return value;
+    throw new InvalidArgumentError(`expected a whole number from 1 to ${most}.`);
+  };
+}
+
+function httpUrl(text: string): string {
+  const isHttp = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
+  if (isHttp) return text;
+  throw new InvalidArgumentError('expected an http:// or https:// address.');
+}
+
+function version(): string {
+  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const isNamed = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
+  return isNamed ? String(manifest.version) : 'unknown';
+}

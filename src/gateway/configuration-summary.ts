@@ -1,0 +1,45 @@
+/** What a configuration comes to, in the few words that a start, a reload and `verify` say of it. */
+import type { ChainSettings, Settings } from '../config/settings.js';
+
+/** `default: gpt-4 (openai) > gpt-3.5-turbo (openai)`. */
+export function chainInWords({ name, entries }: ChainSettings): string {
+  const groups = entries.map((group) => group.map((model) => `${model.name} (${model.provider.name})`));
+  return `${name}: ${groups.map((group) => (group.length === 1 ? group.join() : `[${group.join(', ')}]`)).join(' > ')}`;
+}
+
+export function chainsInWords({ chains }: Settings): string {
+  return [...chains.values()].map(chainInWords).join('; ');
+}
+
+/**
+ * What an operator would want to know before the night in which it matters. Nothing of it stops a start.
+ * @param ofProviders also what is weak about the providers, which says nothing of simulated models.
+ */
+export function weakPoints(settings: Settings, { ofProviders = true } = {}): string[] {
+  const { enabled, chains, providers, simulated } = settings;
+  const weak: string[] = [];
+  if (!enabled) weak.push('FALLBACK_ENABLED=false: only the first model of a chain is ever asked; nothing falls back');
+  for (const chain of chains.values()) {
+    const models = chain.entries.flat();
+    const ofChain = new Set(models.map((model) => model.provider.name));
+    if (models.length === 1) {
+      weak.push(`chain ${chain.name} cannot fall back: it has one model, ${models[0]?.name}`);
+    } else if (ofProviders && ofChain.size === 1) {
+      const [only] = ofChain;
+      weak.push(
+        `chain ${chain.name} cannot fall back from a wrong key, an empty account or an outage of ${only}: no second provider`,
+      );
+    }
+  }
+  if (simulated || !ofProviders) return weak;
+  for (const { name, kind, apiKey, baseUrl } of providers.values()) {
+    const needsKey = kind === 'azure' || (kind === 'openai' && baseUrl.startsWith(OPENAI_ORIGIN));
+    if (needsKey && apiKey === undefined) {
+      const variable = name === 'openai' ? 'OPENAI_API_KEY is unset' : 'no apiKey';
+      weak.push(`provider ${name} has no key (${variable}): it refuses every request`);
+    }
+  }
+  return weak;
+}
+
+const OPENAI_ORIGIN = 'https://api.openai.com/';
