@@ -4,7 +4,7 @@
  *
  * Knows nothing of chains, retries or Nest.
  */
-import type { Failure } from '../policy/failure.js';
+import type { Delivered, Failure } from '../policy/failure.js';
 
 /** Where a model lives and how it is called; made once per configuration. */
 export interface ModelTarget {
@@ -65,9 +65,6 @@ export interface TokenUsage {
   /** False where the upstream reported nothing and we counted ourselves (a quarter of the bytes). */
   readonly reported: boolean;
 }
-
-/** How far a failed streamed attempt had got: what the caller may have seen of it. */
-export type Delivered = 'nothing' | 'reasoning' | 'text' | 'unresumable';
 
 export type AttemptEnd =
   | {
