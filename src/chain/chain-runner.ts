@@ -5,25 +5,12 @@
  * Every input is one synchronous turn: record the outcome on the board, ask the machine, carry out its commands, set
  * the timer, emit. That is what makes claims (a try while everything rests, later budgets and trials) race-free.
  */
-import { type AttemptOutcome, type FailureClass, traitsOf } from '../policy/failure.js';
+import { type AttemptOutcome, type Delivered, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { RequestPlan } from '../policy/plan.js';
-import {
-  type AttemptId,
-  type AttemptKind,
-  type Command,
-  type Input,
-  RequestMachine,
-  type Verdict,
-} from '../policy/request-machine.js';
+import { type AttemptKind, type Command, type Input, RequestMachine } from '../policy/request-machine.js';
+import type { AttemptId, Verdict } from '../policy/verdict.js';
 import { ownFailure } from '../upstream/classify.js';
-import type {
-  AttemptEnd,
-  AttemptHandler,
-  AttemptLimits,
-  Delivered,
-  RunningAttempt,
-  TokenUsage,
-} from '../upstream/upstream.js';
+import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
 import type { Clock } from './clock.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
 import type { ModelBoard } from './model-board.js';
@@ -254,10 +241,10 @@ class RequestRun implements RunningRequest {
 
   #handlerOf(attempt: Attempt): AttemptHandler {
     return {
-      onFirstToken: () => {
+      onFirstToken: (held) => {
         if (attempt.record) return;
-        attempt.ttftMs = this.#deps.clock.nowMs() - attempt.startedAtMs;
-        this.#take({ type: 'first-token', attempt: attempt.id });
+        attempt.ttftMs ??= this.#deps.clock.nowMs() - attempt.startedAtMs;
+        this.#take({ type: 'first-token', attempt: attempt.id, held });
       },
       onBytes: (bytes) => {
         if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
@@ -277,7 +264,7 @@ class RequestRun implements RunningRequest {
       return;
     }
     this.#book(attempt, end.failure.class, end.usage, end.failure.status, end);
-    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure });
+    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure, delivered: end.delivered });
   }
 
   #cancelAttempt(id: AttemptId, as: FailureClass, nowMs: number): void {

@@ -19,6 +19,8 @@ export interface ChatBody {
   readonly wantsJson?: JsonExpectation;
   /** How many choices were asked for (`n`). */
   readonly choices?: number;
+  /** A text that broke off can be gone on with: no JSON was asked for, one choice, no `logprobs`. */
+  readonly isContinuable: boolean;
   bytesFor(target: BodyTarget): Uint8Array;
 }
 
@@ -47,8 +49,14 @@ function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {
     streaming: params['stream'] === true,
     ...(wantsJson && { wantsJson }),
     ...(typeof params['n'] === 'number' && { choices: params['n'] }),
+    isContinuable: isContinuable(params),
     bytesFor: ({ id }) => Buffer.concat([before, Buffer.from(JSON.stringify(id)), after]),
   };
+}
+
+function isContinuable({ response_format: format, n, logprobs }: Json): boolean {
+  const isText = format === undefined || format === null || (isRecord(format) && format['type'] === 'text');
+  return isText && !(typeof n === 'number' && n > 1) && !logprobs;
 }
 
 /** @returns undefined where `response_format` asks for plain text, or for nothing that we can check. */

@@ -3,7 +3,7 @@
  * error with a stable code, the attempts and a sentence that says what to do.
  */
 import type { Failure, FailureClass } from '../policy/failure.js';
-import type { ExhaustedReason, Verdict } from '../policy/request-machine.js';
+import type { ExhaustedReason, Verdict } from '../policy/verdict.js';
 import type { AttemptRecord } from './events.js';
 
 /** Two copies of the package in one process still know each other's errors. */

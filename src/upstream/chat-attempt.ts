@@ -196,7 +196,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
 
   onFirstToken(): void {
     this.#hasSpoken = true;
-    this.#handler.onFirstToken();
+    this.#handler.onFirstToken(false);
   }
 
   onBytes(bytes: Uint8Array): void {

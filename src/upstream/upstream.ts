@@ -81,12 +81,16 @@ export type AttemptEnd =
   | { readonly type: 'failed'; readonly failure: Failure; readonly delivered: Delivered; readonly usage: TokenUsage };
 
 /**
- * Called synchronously, in this order: at most one `onFirstToken`, then any number of `onBytes`, then exactly one
- * `onEnd`, last. None of them is called from within `start()`, nor after `cancel()`.
+ * Called synchronously, in this order: at most one `onFirstToken(true)`, at most one `onFirstToken(false)`, then any
+ * number of `onBytes`, then exactly one `onEnd`, last. None of them is called from within `start()`, nor after `cancel()`.
  */
 export interface AttemptHandler {
-  /** Streamed only. What was held until now (a role-only chunk) comes with the first `onBytes` after it. */
-  onFirstToken(): void;
+  /**
+   * Streamed only. What was held until now (a role-only chunk) comes with the first `onBytes` after it.
+   * @param held the model has spoken, but nothing goes out yet (a tool call, until the answer finishes); once something
+   * does, it is called again with false.
+   */
+  onFirstToken(held: boolean): void;
   /** Streamed only: whole SSE events, as they came; never `[DONE]`, an error event or a part of an event. */
   onBytes(bytes: Uint8Array): void;
   onEnd(end: AttemptEnd): void;
