@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { simulatedOption } from './gateway-configuration.js';
 
-describe('simulated models', () => {
-  const decide = (env: Record<string, string>, asked?: boolean, configFile?: string) =>
-    simulatedOption(asked, (name) => env[name], configFile).simulated;
+const decide = (env: Record<string, string>, asked?: boolean, configFile?: string) =>
+  simulatedOption(asked, (name) => env[name], configFile).simulated;
 
+describe('simulated models', () => {
   it('answer where nothing is configured', () => expect(decide({})).toBe(true));
   it('answer where everything is set to nothing', () =>
     expect(decide({ OPENAI_API_KEY: '', OPENAI_BASE_URL: ' ', FALLBACK_CONFIG_FILE: '' })).toBe(true));

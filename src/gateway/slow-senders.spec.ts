@@ -1,8 +1,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, expect, it } from 'vitest';
+import { listenOnLoopback } from '../simulation/loopback-server.js';
 import { SlowSenders } from './slow-senders.js';
 
 const SILENCE_MS = 120;
@@ -21,12 +22,12 @@ async function openUpload() {
       senders.arrived(request);
       void setTimeout(3 * SILENCE_MS).then(() => response.end('thanks'));
     });
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const client = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  });
+  const { port, close } = await listenOnLoopback(server);
+  const client = connect(port, '127.0.0.1');
   closers.push(
     () => senders.close(),
-    () => server.close(),
+    () => void close(),
     () => client.destroy(),
   );
   client.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n\r\n');
@@ -46,7 +47,7 @@ it('one that goes on, however slowly, is not, nor is one that waits for its answ
     await setTimeout(SILENCE_MS / 2);
     client.write(letter);
   }
-  const [answer] = (await once(client, 'data')) as [Buffer];
-  expect(answer.toString()).toContain('thanks');
+  const [answer]: unknown[] = await once(client, 'data');
+  expect(String(answer)).toContain('thanks');
   expect(performance.now() - startedAtMs).toBeGreaterThan(3 * SILENCE_MS);
 });

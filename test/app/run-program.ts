@@ -4,9 +4,9 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 export interface ProgramRun {
@@ -19,7 +19,7 @@ export interface ProgramRun {
 export interface ProgramOptions {
   /** Nothing else of the surrounding environment is passed on but `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Files of the working directory, by name. */
+  /** Files of the working directory, by path; their directories are made. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -39,7 +39,7 @@ export function runCommand(args: readonly string[], options: ProgramOptions = {}
 
 async function run(args: readonly string[], { env = {}, files = {} }: ProgramOptions): Promise<ProgramRun> {
   const directory = await mkdtemp(join(tmpdir(), 'program-'));
-  for (const [name, content] of Object.entries(files)) await writeFile(join(directory, name), content);
+  await writeFiles(directory, files);
   const child = spawn(process.execPath, args, {
     cwd: directory,
     env: { PATH: process.env['PATH'] ?? '', ...env },
@@ -54,4 +54,12 @@ async function run(args: readonly string[], { env = {}, files = {} }: ProgramOpt
   await once(child, 'close');
   await rm(directory, { recursive: true, force: true });
   return { code: child.exitCode ?? -1, stdout, stderr };
+}
+
+export async function writeFiles(directory: string, files: Readonly<Record<string, string>>): Promise<void> {
+  for (const [name, content] of Object.entries(files)) {
+    const path = join(directory, name);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, content);
+  }
 }
