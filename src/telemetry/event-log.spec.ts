@@ -143,6 +143,17 @@ describe('the log of a rest', () => {
     expect(rests(messages())).toHaveLength(2);
   });
 
+  it('comes again where the reason is another one', () => {
+    const { stage, messages } = listen();
+    stage.events.emit('model.rested', { model: 'gpt-4', reason: 'rate_limited', restMs: 60_000 });
+    stage.events.emit('model.rested', { model: 'gpt-4', reason: 'quota', restMs: 300_000 });
+
+    expect(messages()).toEqual([
+      'warn: Model gpt-4 rests for 60.0 s: rate_limited',
+      'warn: Model gpt-4 rests for 300.0 s: quota',
+    ]);
+  });
+
   it('comes again where an answer had ended the one before', () => {
     const { stage, messages } = listen();
     stage.start([limited(60_000), { outcome: 'ok' }], { route: { models: ['gpt-4'] } });
@@ -174,8 +185,9 @@ describe('what is not real', () => {
     const { stage, lines } = listen({}, {}, { ...OPTIONS, simulated: true });
     stage.run([TURNED_DOWN, { outcome: 'ok' }]);
     stage.events.emit('breaker.changed', { model: 'gpt-4', state: 'open' });
+    stage.events.emit('model.rested', { model: 'gpt-4', reason: 'overloaded', restMs: 2_000 });
 
-    expect(lines.map(({ fields }) => fields['simulated'])).toEqual([true, true, true, true]);
+    expect(lines.map(({ fields }) => fields['simulated'])).toEqual([true, true, true, true, true]);
   });
 });
 
