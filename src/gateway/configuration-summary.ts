@@ -16,7 +16,7 @@ export function chainsInWords({ chains }: Settings): string {
  * @param ofProviders also what is weak about the providers, which says nothing of simulated models.
  */
 export function weakPoints(settings: Settings, { ofProviders = true } = {}): string[] {
-  const { enabled, chains, providers, simulated } = settings;
+  const { enabled, chains, simulated } = settings;
   const weak: string[] = [];
   if (!enabled) weak.push('FALLBACK_ENABLED=false: only the first model of a chain is ever asked; nothing falls back');
   for (const chain of chains.values()) {
@@ -32,7 +32,9 @@ export function weakPoints(settings: Settings, { ofProviders = true } = {}): str
     }
   }
   if (simulated || !ofProviders) return weak;
-  for (const { name, kind, apiKey, baseUrl } of providers.values()) {
+  const models = [...chains.values()].flatMap(({ entries }) => entries.flat());
+  const asked = new Map(models.map(({ provider }) => [provider.name, provider]));
+  for (const { name, kind, apiKey, baseUrl } of asked.values()) {
     const needsKey = kind === 'azure' || (kind === 'openai' && baseUrl.startsWith(OPENAI_ORIGIN));
     if (needsKey && apiKey === undefined) {
       const variable = name === 'openai' ? 'OPENAI_API_KEY is unset' : 'no apiKey';

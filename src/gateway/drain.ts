@@ -5,7 +5,6 @@
  * served, and told to come back elsewhere (`connection: close`). Probes are no callers.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout } from 'node:timers/promises';
 
 export interface DrainLimits {
   /** Nobody has come for so long: nobody sends any more. */
@@ -50,7 +49,7 @@ export class Drain {
       const nowMs = performance.now();
       if (this.#underWay === 0 && nowMs - this.#lastCameAtMs >= Math.min(quietMs, graceMs)) return true;
       if (nowMs - startedAtMs >= graceMs) return this.#underWay === 0;
-      await setTimeout(LOOK_EVERY_MS);
+      await new Promise((look) => setTimeout(look, LOOK_EVERY_MS));
     }
   }
 }

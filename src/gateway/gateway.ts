@@ -54,13 +54,6 @@ export async function startGateway(configuration: GatewayConfiguration, streams:
   await app.init();
   app.useLogger(app.get(Logger));
   const log = hostLogSink(new NestLogger('Gateway'));
-  try {
-    await app.listen(gateway.port, gateway.host);
-  } catch (error) {
-    await app.close();
-    throw error;
-  }
-
   const engine = app.get(Engine, { strict: false });
   const simulated = app.get(SimulatedHost, { strict: false });
   const configReload = new ConfigReload({ engine, simulated, options, readVariable, log });
@@ -68,6 +61,13 @@ export async function startGateway(configuration: GatewayConfiguration, streams:
   const { configFile } = settings;
   const watch = configFile === undefined ? undefined : new FileWatch(configFile, () => void reload('file changed'));
   await watch?.start();
+  try {
+    await app.listen(gateway.port, gateway.host);
+  } catch (error) {
+    watch?.stop();
+    await app.close();
+    throw error;
+  }
 
   const close = async () => {
     watch?.stop();

@@ -55,19 +55,19 @@ async function run(configFile: string | undefined): Promise<void> {
   const { gateway: gatewaySettings, settings } = configuration;
   const streams = openLogStreams({ file: gatewaySettings.logFile });
   const gateway = await startGateway(configuration, streams);
-  const { url, log } = gateway;
-
-  log.info({ url, simulated: settings.simulated }, `Listening on ${url}; ${chainsInWords(settings)}`);
-  const unwritten = await appendBootstrapLine(settings);
-  if (unwritten !== undefined) log.warn({}, unwritten);
-  process.stdout.write(`${startLines({ url, settings, gateway: gatewaySettings }).join('\n')}\n`);
-
+  // Before anybody is told that it listens: whoever reads that may send the first signal.
+  stopOnSignals(gateway);
+  stopOnFaults(gateway);
   process.on('SIGHUP', () => {
     streams.reopen();
     void gateway.reload('SIGHUP');
   });
-  stopOnSignals(gateway);
-  stopOnFaults(gateway);
+
+  const { url, log } = gateway;
+  log.info({ url, simulated: settings.simulated }, `Listening on ${url}; ${chainsInWords(settings)}`);
+  const unwritten = await appendBootstrapLine(settings);
+  if (unwritten !== undefined) log.warn({}, unwritten);
+  process.stdout.write(`${startLines({ url, settings, gateway: gatewaySettings }).join('\n')}\n`);
 }
 
 function stopOnSignals(gateway: Gateway): void {

@@ -1,7 +1,7 @@
 import { Controller, Delete, Inject, Post, Req, Res, VERSION_NEUTRAL } from '@nestjs/common';
 import { FallbackError } from '../chain/errors.js';
 import { Engine } from '../chain/engine.js';
-import { nearest } from '../config/nearest.js';
+import { didYouMean } from '../config/nearest.js';
 import { ChatDesk, type DeskOptions } from '../fallback/chat-desk.js';
 import { answerHeaders, readCallHeaders } from './call-headers.js';
 import { type Exchange, type HostReply, type HostRequest, openExchange } from './exchange.js';
@@ -76,7 +76,7 @@ function readChatBody(json: Readonly<Record<string, unknown>>): ChatRequest {
   for (const key of Object.keys(json)) {
     if ((KEYS as readonly string[]).includes(key)) continue;
     const shown = key.slice(0, 64);
-    throw new BadRequestError(`${shown}: no such key; did you mean ${nearest(key, KEYS)}?`, shown);
+    throw new BadRequestError(`${shown}: no such key${didYouMean(key, KEYS)}`, shown);
   }
   const message = readOptional(json, 'message', 'string');
   if (message === undefined || message === '') throw new BadRequestError('message: expected a text.', 'message');

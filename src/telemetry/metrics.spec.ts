@@ -1,3 +1,6 @@
+import { metrics as globalMetrics } from '@opentelemetry/api';
+import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus';
+import { MeterProvider } from '@opentelemetry/sdk-metrics';
 import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type Ending, Stage, type StagedRequest } from '../../test/telemetry/stage.js';
@@ -166,6 +169,7 @@ describe('a request that runs out of time', () => {
   it('is counted as failed, and as one whose deadline passed', async () => {
     const { stage, prometheus } = await listen({ ...OPTIONS, policy: { deadlineMs: 50 } });
     stage.run([{ outcome: 'ok', afterMs: 5000 }]);
+    stage.run([{ outcome: 'ok', afterMs: 40 }]);
 
     expect(await samples(prometheus, 'fallback_deadline_exceeded_total')).toEqual([
       'fallback_deadline_exceeded_total 1',
@@ -195,7 +199,68 @@ describe('a drill', () => {
   });
 });
 
+describe('a drill of what fails by itself too', () => {
+  it('is never counted with it', async () => {
+    const { stage, prometheus } = await listen();
+    const failing: Ending = { outcome: 'server_error' };
+    stage.run([failing, { outcome: 'ok' }]);
+    stage.run([{ outcome: 'ok' }], { drills: new Map([['gpt-4', 'server_error']]) });
+
+    expect(await samples(prometheus, 'fallback_attempts_total')).toEqual([
+      'fallback_attempts_total{model="gpt-4",outcome="server_error"} 1',
+      'fallback_attempts_total{model="gpt-4-azure",outcome="ok"} 2',
+      'fallback_attempts_total{model="gpt-4",outcome="server_error",drill="true"} 1',
+    ]);
+  });
+});
+
+describe('a configuration of many models', () => {
+  it('has a series for every switch, however many there are', async () => {
+    const { stage, prometheus } = await listen();
+    const common = { requestId: 'r-1', chain: 'default', reason: 'server_error', ms: 1, drilled: false } as const;
+    for (let i = 0; i < 3_000; i++) stage.events.emit('model.switched', { ...common, from: `m${i}`, to: 'gpt-4' });
+
+    expect(await samples(prometheus, 'fallback_switches_total')).toHaveLength(3_000);
+  });
+});
+
+describe('a host that gave OpenTelemetry a meter', () => {
+  afterEach(() => globalMetrics.disable());
+
+  it("gets everything there, added up over all of its modules, under OpenTelemetry's names", async () => {
+    const reader = new PrometheusExporter({ preventServerStart: true });
+    const provider = new MeterProvider({ readers: [reader] });
+    globalMetrics.setGlobalMeterProvider(provider);
+    ends.push(() => provider.shutdown());
+    const usage = { inputTokens: 1000, outputTokens: 0 };
+    for (let i = 0; i < 2; i++) {
+      const { stage } = await listen();
+      stage.run([{ outcome: 'ok', usage }]);
+    }
+    const { resourceMetrics } = await reader.collect();
+    const names = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics.map((m) => m.descriptor.name));
+    const text = new PrometheusSerializer('', false, undefined, true, true).serialize(resourceMetrics);
+
+    expect(names).toContain('gen_ai.client.operation.duration');
+    expect(text).toContain('fallback_requests_total{chain="default",outcome="ok"} 2\n');
+    expect(text).toContain('fallback_attempts_total{model="gpt-4",outcome="ok"} 2\n');
+    expect(text).toContain('fallback_cost_usd_total{model="gpt-4"} 0.06\n');
+    expect(text).toContain('fallback_breaker_state{model="gpt-4"} 0\n');
+  });
+});
+
 describe('a reload', () => {
+  it('measures a model under the provider where it stands now', async () => {
+    const { stage, prometheus } = await listen();
+    stage.run([{ outcome: 'ok' }]);
+    const moved = { ...OPTIONS.models, 'gpt-4': { provider: 'eu' } };
+    stage.settings = new Stage({ ...OPTIONS, models: moved }).settings;
+    stage.run([{ outcome: 'ok' }]);
+
+    const counts = await samples(prometheus, 'gen_ai_client_operation_duration_seconds_count');
+    expect(counts.map((line) => /provider_name="([^"]+)"/.exec(line)?.[1])).toEqual(['openai', 'azure.ai.openai']);
+  });
+
   it('keeps what was counted, shows the new models, and leaves no breaker of a gone one open', async () => {
     const { stage, prometheus } = await listen();
     stage.run([{ outcome: 'ok' }]);

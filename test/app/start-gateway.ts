@@ -9,10 +9,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { writeFiles } from './run-program.js';
 
 export interface GatewayStart {
   /** A config file's content; absent: no file. */
   readonly config?: object;
+  /** Files of the working directory, by path; their directories are made. */
+  readonly files?: Readonly<Record<string, string>>;
   /** Over the defaults below. Nothing else of the surrounding environment is passed on but `PATH`. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -22,8 +25,13 @@ export interface RunningGateway {
   readonly url: string;
   /** Where it runs; gone after `stop()`. */
   readonly directory: string;
+  /** Where `config` was written. */
+  readonly configFile: string;
   readonly child: ChildProcess;
-  /** SIGTERM, then the exit code; -1 where a signal ended it or it had to be killed. Idempotent. */
+  /**
+   * SIGINT, which waits for what is under way but not for who may still come; then the exit code, -1 where a signal ended
+   * it or it had to be killed. Idempotent.
+   */
   stop(): Promise<number>;
   /** Both outputs so far. */
   logs(): string;
@@ -38,12 +46,13 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 10_000;
 
 /** Rejects, with all that it logged, where the gateway ends or says nothing instead of listening. */
-export async function startGateway({ config, env = {} }: GatewayStart = {}): Promise<RunningGateway> {
+export async function startGateway({ config, env = {}, files = {} }: GatewayStart = {}): Promise<RunningGateway> {
   if (!existsSync(MAIN)) throw new Error('dist/main.js is missing: run "npm run build" first');
   const directory = await mkdtemp(join(tmpdir(), 'gateway-'));
   const workingDirectory = await mkdtemp(join(directory, 'cwd-'));
   const configFile = join(directory, 'fallback.json');
   if (config !== undefined) await writeFile(configFile, JSON.stringify(config));
+  await writeFiles(workingDirectory, files);
   const child = spawn(process.execPath, ['--enable-source-maps', MAIN], {
     cwd: workingDirectory,
     env: {
@@ -69,7 +78,7 @@ export async function startGateway({ config, env = {} }: GatewayStart = {}): Pro
   });
 
   const stop = async () => {
-    child.kill('SIGTERM');
+    child.kill('SIGINT');
     const killer = setTimeout(() => child.kill('SIGKILL'), STOP_LIMIT_MS);
     const code = await exited;
     clearTimeout(killer);
@@ -84,5 +93,5 @@ export async function startGateway({ config, env = {} }: GatewayStart = {}): Pro
     await stop();
     throw new Error(`the gateway ${first}; it said:\n${output}`);
   }
-  return { url: first, directory: workingDirectory, child, stop, logs: () => output };
+  return { url: first, directory: workingDirectory, configFile, child, stop, logs: () => output };
 }
