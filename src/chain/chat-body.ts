@@ -5,6 +5,7 @@
  * the name is found by a scan of the top level that leaps over strings; where anything is odd about it (the name twice,
  * an escaped key, keys of ours to take out), the parsed body is written anew instead.
  */
+import { continuationParams, type ContinuationRequest } from '../stream/continuation.js';
 import type { JsonExpectation } from '../upstream/upstream.js';
 
 /** What a body is made for. */
@@ -22,6 +23,8 @@ export interface ChatBody {
   /** A text that broke off can be gone on with: no JSON was asked for, one choice, no `logprobs`. */
   readonly isContinuable: boolean;
   bytesFor(target: BodyTarget): Uint8Array;
+  /** The body that asks to go on with a text. */
+  continuing(request: ContinuationRequest): ChatBody;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -51,6 +54,7 @@ function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {
     ...(typeof params['n'] === 'number' && { choices: params['n'] }),
     isContinuable: isContinuable(params),
     bytesFor: ({ id }) => Buffer.concat([before, Buffer.from(JSON.stringify(id)), after]),
+    continuing: (request) => bodyFromParams(continuationParams(params, request)),
   };
 }
 

@@ -80,7 +80,7 @@ export class Engine {
       if (!target) throw new Error(`no model ${order.model}`);
       const request = {
         target,
-        body: body.bytesFor(target),
+        body: (order.continues ? body.continuing(order.continues) : body).bytesFor(target),
         streaming: body.streaming,
         onInvalidOutput: policy.onInvalidOutput,
         onContentFilter: policy.onContentFilter,

@@ -22,6 +22,8 @@ export interface AttemptReport {
   readonly model: string;
   readonly outcome: AttemptOutcome;
   readonly failure?: Failure;
+  /** Cancelled since another model was faster. */
+  readonly beaten?: boolean;
   readonly startedAtMs: number;
   readonly latencyMs: number;
   readonly ttftMs?: number;

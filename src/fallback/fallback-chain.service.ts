@@ -58,7 +58,7 @@ export class FallbackChainService {
       onBytes() {},
       onFinish: (result) => {
         signal?.removeEventListener('abort', abort);
-        const error = errorOf(result.verdict, chain ?? 'default', result.attempts);
+        const error = errorOf(result, chain ?? 'default');
         if (error) reject(error);
         else if (result.verdict.type === 'answered' && value) {
           const { model = '', fallbackUsed, attempts, latencyMs } = result;

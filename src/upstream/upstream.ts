@@ -76,9 +76,20 @@ export type AttemptEnd =
       /** Not streamed: the answer as it came, already checked, and the same parsed. Streamed: absent. */
       readonly answer?: { readonly bytes: Uint8Array; readonly json: unknown };
       readonly finishReason: string | null;
+      /** The id of the stream that was delivered, where it had one. */
+      readonly streamId?: string;
       readonly usage: TokenUsage;
     }
-  | { readonly type: 'failed'; readonly failure: Failure; readonly delivered: Delivered; readonly usage: TokenUsage };
+  | {
+      readonly type: 'failed';
+      readonly failure: Failure;
+      readonly delivered: Delivered;
+      /** What of the answer's text was delivered. */
+      readonly text?: string;
+      /** The id of the stream that was delivered, where it had one. */
+      readonly streamId?: string;
+      readonly usage: TokenUsage;
+    };
 
 /**
  * Called synchronously, in this order: at most one `onFirstToken(true)`, at most one `onFirstToken(false)`, then any
