@@ -54,7 +54,8 @@ export class Engine {
     this.events = events;
     this.clock = clock;
     this.upstream = deps.upstream;
-    this.board = new ModelBoard(boardModels(settings), events);
+    this.board = new ModelBoard(boardModels(settings), events, random);
+    this.board.setBudgets(budgets(settings));
     this.#runner = new ChainRunner({ board: this.board, events, clock, random });
   }
 
@@ -67,6 +68,7 @@ export class Engine {
     this.#settings = settings;
     this.#routes = new Routes(settings);
     this.board.setModels(boardModels(settings));
+    this.board.setBudgets(budgets(settings));
   }
 
   /** @throws FallbackRejectedError for a name that nobody has. */
@@ -148,7 +150,20 @@ export class Engine {
 }
 
 function* boardModels(settings: Settings) {
-  for (const { name, provider, price } of settings.models.values()) {
-    yield { name, provider: provider.name, ...(price && { price }) };
+  const policies = settings.chains.get('default')?.policyByModel;
+  for (const { name, provider, price, weight, maxConcurrent } of settings.models.values()) {
+    const policy = policies?.get(name);
+    yield {
+      name,
+      provider: provider.name,
+      weight,
+      ...(price && { price }),
+      ...(maxConcurrent !== undefined && { maxConcurrent }),
+      ...(policy && { policy }),
+    };
   }
+}
+
+function* budgets(settings: Settings) {
+  for (const { name, policy } of settings.chains.values()) yield [name, policy.retryBudget] as const;
 }

@@ -8,6 +8,7 @@ function made(more: Partial<Policy['breaker']> = {}) {
   const ask = (outcome: 'success' | 'failure', nowMs: number, random = 0) => {
     const isTrial = breaker.begin(nowMs);
     breaker.record(outcome, isTrial, nowMs, random);
+    if (isTrial) breaker.endTrial();
   };
   const fails = (count: number, nowMs: number) => {
     for (let i = 0; i < count; i++) ask('failure', nowMs);
@@ -54,6 +55,7 @@ describe('an open breaker', () => {
     expect(breaker.begin(5_000)).toBe(true);
     expect(breaker.admits(5_000)).toBe(false);
     breaker.record('success', true, 5_100, 0);
+    breaker.endTrial();
     expect([breaker.state(5_100), breaker.admits(5_100)]).toEqual(['half-open', true]);
   });
 
@@ -88,7 +90,7 @@ describe('an open breaker', () => {
     const { breaker, fails } = made();
     fails(5, 0);
     breaker.begin(5_000);
-    breaker.dropTrial();
+    breaker.endTrial();
     expect(breaker.admits(5_000)).toBe(true);
   });
 
@@ -163,7 +165,7 @@ describe('whatever happens', () => {
             const isTrial = live.shift();
             if (isTrial === undefined) continue;
             if (what !== 'drop') breaker.record(what === 'success' ? 'success' : 'failure', isTrial, nowMs, random);
-            else if (isTrial) breaker.dropTrial();
+            if (isTrial) breaker.endTrial();
           }
           const after = breaker.state(nowMs);
           const moves = { closed: ['closed', 'open'], open: ['open'], 'half-open': ['half-open', 'open', 'closed'] };

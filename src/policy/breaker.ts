@@ -68,9 +68,13 @@ export class CircuitBreaker {
     return SLOW_START_SHARE + (1 - SLOW_START_SHARE) * (sinceMs / slowStartMs);
   }
 
-  /** An attempt begins. @returns whether it is a trial: its outcome is to be told as such. */
-  begin(nowMs: number): boolean {
-    if (this.state(nowMs) !== 'half-open') return false;
+  /**
+   * An attempt begins.
+   * @param isForced it is made although the breaker is open, since every other model is down too: a trial all the same.
+   * @returns whether it is a trial: its outcome is to be told as such.
+   */
+  begin(nowMs: number, isForced = false): boolean {
+    if (this.state(nowMs) !== 'half-open' && !(isForced && this.#state === 'open')) return false;
     this.#state = 'half-open';
     this.#trialsLive++;
     return true;
@@ -82,14 +86,16 @@ export class CircuitBreaker {
    */
   record(outcome: 'success' | 'failure', isTrial: boolean, nowMs: number, random: number): void {
     this.#count(outcome, nowMs);
-    if (isTrial) this.#endTrial();
     if (outcome === 'failure') this.#fail(isTrial, nowMs, random);
     else this.#succeed(isTrial, nowMs);
   }
 
-  /** A trial ended without saying anything (the caller left, the caller's own fault): the next one may try. */
-  dropTrial(): void {
-    this.#endTrial();
+  /**
+   * A trial has ended, or shown so much that the next one may begin (the first token of a stream); its outcome is recorded
+   * apart, where it says something of the model's health at all.
+   */
+  endTrial(): void {
+    this.#trialsLive = Math.max(0, this.#trialsLive - 1);
   }
 
   #fail(isTrial: boolean, nowMs: number, random: number): void {
@@ -122,10 +128,6 @@ export class CircuitBreaker {
     this.#openUntilMs = nowMs + lengthMs * (1 - JITTER_SHARE * random);
     this.#trialsGood = 0;
     this.#consecutive = 0;
-  }
-
-  #endTrial(): void {
-    this.#trialsLive = Math.max(0, this.#trialsLive - 1);
   }
 
   #count(outcome: 'success' | 'failure', nowMs: number): void {

@@ -17,6 +17,10 @@ export class RetryBudget {
     this.#balance = policy.burst;
   }
 
+  isOf(policy: Policy['retryBudget']): boolean {
+    return policy.ratio === this.#policy.ratio && policy.burst === this.#policy.burst;
+  }
+
   /** What is left, 0 to `burst`; a retry or hedge costs 1. */
   get balance(): number {
     return this.#balance;

@@ -8,7 +8,7 @@
 import { type BatchObservableCallback, type Meter, metrics, type Observable } from '@opentelemetry/api';
 import type { Engine } from '../chain/engine.js';
 import type { AttemptFinished, BreakerState, ModelSwitched, RequestFinished } from '../chain/events.js';
-import { costUsd } from '../chain/model-board.js';
+import { costUsd } from '../chain/standing.js';
 import type { Settings } from '../config/settings.js';
 import { GenAiMeasures } from './gen-ai-measures.js';
 import { LabelledCounter } from './labelled-counter.js';
@@ -74,7 +74,7 @@ export class Metrics {
     const { settings } = this.#source;
     this.#attempts.add([model, attempt.class], drilled);
     const known = settings.models.get(model);
-    if (known?.price && !drilled) this.#cost.add([model], false, costUsd(known, usage));
+    if (known?.price && !drilled) this.#cost.add([model], false, costUsd(known.price, usage));
     this.#genAi.record(attempt, settings);
   }
 
