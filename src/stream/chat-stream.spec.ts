@@ -23,7 +23,9 @@ const says = (delta: object, rest: object = {}): string => event(chunk({ delta }
 const finish = (reason: string, delta: object = {}): string => event(chunk({ delta, finish_reason: reason }));
 const usage = event({ ...chunk({}), choices: [], usage: { prompt_tokens: 9, completion_tokens: 3 } });
 const call = (id: string | undefined, args: string): string =>
-  says({ tool_calls: [{ ...(id ? { id, type: 'function' } : {}), function: { arguments: args } }] });
+  says({
+    tool_calls: [{ ...(id ? { id, type: 'function' } : {}), function: { ...(id && { name: id }), arguments: args } }],
+  });
 const at = (index: number, delta: object, finish_reason: string | null = null): string =>
   event(chunk({ index, delta, finish_reason }));
 const DONE = 'data: [DONE]\n\n';
@@ -34,7 +36,7 @@ function reading(options: Partial<ChatStreamOptions> = {}): { reader: ChatStream
   const told: Told = { log: [], pieces: [], end: null };
   const reader = new ChatStreamReader(
     {
-      onFirstToken: () => told.log.push('first token'),
+      onFirstToken: (held) => told.log.push(held ? 'held token' : 'first token'),
       onBytes(bytes) {
         told.pieces.push(bytes);
         if (told.log.at(-1) !== 'bytes') told.log.push('bytes');
@@ -78,13 +80,12 @@ describe('the first token', () => {
     ['reasoning_details', { reasoning_details: [{ type: 'reasoning.text', text: 'x' }] }, 'reasoning'],
     ['a list of thoughts (Mistral)', { content: [{ type: 'thinking', thinking: [] }] }, 'reasoning'],
     ['a refusal', { refusal: 'no' }, 'unresumable'],
-    ['a tool call', { tool_calls: [{ index: 0, id: 'a', function: { name: 'f' } }] }, 'unresumable'],
     ['a legacy function call', { function_call: { name: 'f', arguments: '' } }, 'unresumable'],
     ['audio', { audio: { id: 'a' } }, 'unresumable'],
   ])('is %s', (_, delta, spoken) => {
     const { log, reader } = read([says(delta)]);
     expect(log).toEqual(['first token', 'bytes', 'end']);
-    expect(reader.spoken).toBe(spoken);
+    expect(reader.delivered).toBe(spoken);
   });
 
   it.each([
@@ -257,9 +258,11 @@ describe('what official clients would read wrongly', () => {
   });
 
   it('gets indexes for tool calls that came without, by id', () => {
-    const { text } = read([ROLE, call('a', '{"x"'), call(undefined, ':1}'), call('b', '{}'), call('a', ' ')]);
+    const nameless = says({ tool_calls: [{ id: '', function: { name: 'c', arguments: '{}' } }] });
+    const calls = [call('a', '{"x"'), call(undefined, ':1}'), call('b', '{}'), call('a', ' '), nameless, nameless];
+    const { text } = read([ROLE, ...calls, DONE]);
     const indexes = [...text.matchAll(/"index":(\d+)\}\]\}/g)].map((match) => Number(match[1]));
-    expect(indexes).toEqual([0, 0, 1, 0]);
+    expect(indexes).toEqual([0, 0, 1, 0, 2, 3]);
   });
 
   it('gets finish_reason tool_calls where tool calls came but the stream said stop, or nothing', () => {
@@ -362,7 +365,7 @@ describe('any stream, cut anywhere', () => {
           expect(inPieces.text).toBe(whole.text);
           expect(inPieces.end).toEqual(whole.end);
           expect(inPieces.reader.tokenBytes).toBe(whole.reader.tokenBytes);
-          expect(inPieces.reader.spoken).toBe(hasText ? 'text' : hasReasoning ? 'reasoning' : 'nothing');
+          expect(inPieces.reader.delivered).toBe(hasText ? 'text' : hasReasoning ? 'reasoning' : 'nothing');
           const isEmpty = reason === 'stop' && !hasText;
           expect(inPieces.end?.type).toBe(reason === '' ? 'cut' : isEmpty ? 'empty' : 'whole');
           // An empty answer ends before its finish goes out.

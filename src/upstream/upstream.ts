@@ -44,6 +44,10 @@ export interface UpstreamRequest {
   readonly choices?: number;
   /** Streamed only: a usage chunk is read for the count, but not delivered, since the caller did not ask for it. */
   readonly withholdUsage?: boolean;
+  /** Streamed only: the caller asked for a usage chunk; where the upstream sends none, we count and write one. */
+  readonly wantsUsage?: boolean;
+  /** Streamed only. `hold` (where nothing is said): tool calls are delivered whole, once the answer has finished. */
+  readonly toolCalls?: 'hold' | 'pass';
   /** What `response_format` asked of the answer; checked where the answer is not streamed. */
   readonly wantsJson?: JsonExpectation;
   /** `return`: an answer that breaks `wantsJson` is delivered as it came. */
@@ -86,7 +90,7 @@ export type AttemptEnd =
       readonly type: 'failed';
       readonly failure: Failure;
       readonly delivered: Delivered;
-      /** What of the answer's text was delivered. */
+      /** Where `delivered` is `text`: all of the first choice's text that `onBytes` has brought. */
       readonly text?: string;
       /** The id of the stream that was delivered, where it had one. */
       readonly streamId?: string;
