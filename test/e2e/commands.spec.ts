@@ -248,9 +248,12 @@ describe('verify', () => {
 describe('drill', () => {
   it('fires every fault on every edge of the chains, and asks no real model', async () => {
     const [calls, polls] = [models.calls.length, models.polls.length];
-    const run = await runCommand(['drill', ...CONFIG], { files: twoProviders() });
-    expect(run).toMatchObject({ code: 0, stderr: '' });
-    expect(run.stdout).toMatch(/^(\d+) of \1 faults on 1 edge fell back\.\n$/u);
+    const files = twoProviders({
+      models: { a: { provider: 'one' }, b: { provider: 'two' }, c: { provider: 'one' } },
+      chains: { default: ['a', 'b', 'c'], back: ['c', 'b'] },
+    });
+    const run = await runCommand(['drill', ...CONFIG], { files });
+    expect(run).toMatchObject({ code: 0, stderr: '', stdout: '123 of 123 faults on 3 edges fell back.\n' });
     expect([models.calls.length, models.polls.length]).toEqual([calls, polls]);
   });
 
