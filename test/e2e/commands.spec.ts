@@ -1,9 +1,13 @@
 /** The commands as operators and programs call them: what they print, and what they exit with. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { perf } from '../../src/gateway/commands/perf.js';
 import { asArray, asObject } from '../../src/simulation/json-value.js';
 import { reply, startScriptedModel, type ScriptedCall, type ScriptedModel } from '../../src/testing.js';
 import { runCommand } from '../app/run-program.js';
 import { startGateway } from '../app/start-gateway.js';
+
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let models: ScriptedModel;
 let misbehave: ((call: ScriptedCall) => ReturnType<typeof reply.error> | undefined) | undefined;
@@ -31,6 +35,12 @@ const twoProviders = (more: object = {}) => ({
   }),
 });
 const CONFIG = ['--config', 'fallback.json'];
+
+/** Takes what is drawn, as a terminal would. */
+function terminal() {
+  const written: string[] = [];
+  return { isTTY: true, written, write: (text: string) => written.push(text) };
+}
 
 function jsonOf({ stdout }: { stdout: string }) {
   return asObject(JSON.parse(stdout));
@@ -178,6 +188,20 @@ describe('perf', () => {
     expect(run.code).toBe(1);
     expect(run.stdout).toContain('3 chats (in process): 0 answered, 3 failed');
     expect(run.stdout).toContain('Failed: no_such_thing 3');
+  });
+
+  it('over 100 chats draws a progress bar and a histogram in a terminal, with the times per model', async () => {
+    const gateway = await startGateway({ env: env() });
+    const [out, progress] = [terminal(), terminal()];
+    const exitCode = await perf({ requests: 100, concurrency: 10, url: gateway.url }, { out, progress });
+    await gateway.stop();
+    expect(exitCode).toBe(0);
+    expect(progress.written.join('')).toContain(`[${'█'.repeat(30)}] 100/100`);
+    const lines = out.written.join('').trimEnd().split('\n');
+    expect(lines[1]).toMatch(/^gpt-4 +100 +100 +\d+ ms +\d+ ms +\d+ ms +-$/u);
+    const bars = lines.filter((line) => /^up to +\d+ ms {2}/u.test(line));
+    const counts = bars.map((line) => Number(line.split(' ').at(-1)));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(100);
   });
 
   it('--url asks a gateway that runs, with a key of this environment', async () => {
