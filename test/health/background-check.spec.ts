@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Script, ScriptedModel, ScriptedModelOptions } from '../../src/testing.js';
 import { reply, startScriptedModel } from '../../src/testing.js';
+import { ownFailure } from '../../src/upstream/classify.js';
 import { HealthStage } from './stage.js';
 
 const INTERVAL_MS = 30_000;
@@ -258,6 +259,7 @@ describe('what traffic tells', () => {
   it('hears nothing of drills', async () => {
     const provider = await server('pong', reply.error(404));
     const stage = started(provider);
+    await stage.pass(INTERVAL_MS / 2);
     stage.engine.events.emit('attempt.finished', {
       model: 'a',
       class: 'server_error',
@@ -268,9 +270,10 @@ describe('what traffic tells', () => {
       streaming: false,
       drilled: true,
       usage: { inputTokens: 0, outputTokens: 0, reported: false },
+      failure: ownFailure('server_error', 'a drill'),
     });
     expect(stage.health.model('a').lastFailure).toBeUndefined();
-    await stage.pass(LONG_INTERVAL_MS);
+    await stage.pass(LONG_INTERVAL_MS - INTERVAL_MS / 2);
     expect(provider.polls).toHaveLength(1);
   });
 });
