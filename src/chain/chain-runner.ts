@@ -106,11 +106,6 @@ export class ChainRunner {
     return this.#live.size;
   }
 
-  /** Ends what is under way, as if every caller had left. */
-  cancelAll(): void {
-    for (const run of this.#live) run.cancel();
-  }
-
   /** Ends what is under way, and tells every caller so. */
   shutDown(): void {
     for (const run of this.#live) run.shutDown();

@@ -106,12 +106,7 @@ export function errorOf(
     case 'broken':
       return new FallbackExhaustedError({ chain, because: 'broken', attempts });
     case 'shut-down':
-      return new FallbackExhaustedError({
-        chain,
-        because: 'shut-down',
-        attempts,
-        retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS,
-      });
+      return shutDownError(chain, attempts);
     case 'exhausted':
       return new FallbackExhaustedError({
         chain,
@@ -122,6 +117,10 @@ export function errorOf(
     default:
       return verdict satisfies never;
   }
+}
+
+export function shutDownError(chain: string, attempts: readonly AttemptRecord[] = []): FallbackExhaustedError {
+  return new FallbackExhaustedError({ chain, because: 'shut-down', attempts, retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS });
 }
 
 export function unknownModelError(message: string): FallbackRejectedError {

@@ -12,6 +12,7 @@ import type { FailureClass } from '../policy/failure.js';
 import type { Message } from '../store/conversation-store.js';
 import { AnswerStream } from './answer-stream.js';
 import type { ChatInput, ChatOptions, ChatResult } from './call-options.js';
+import { CallersLeave } from './callers-leave.js';
 import type { ConversationMemory } from './conversation-memory.js';
 import { countDropped } from './conversation-window.js';
 
@@ -64,20 +65,19 @@ export class ChatDesk {
 
   #ask(call: ChatCall, signal: AbortSignal | undefined): Promise<ChatResult> {
     return new Promise((resolve, reject) => {
+      const leave = new CallersLeave(signal);
       const sink: RequestSink = {
         onCommit() {},
         onBytes() {},
         onFinish: (result) => {
-          signal?.removeEventListener('abort', abort);
+          leave.end();
           const error = errorOf(result.verdict, call.route.chain ?? 'default', result.attempts);
           if (error) reject(error);
           else if (result.end) resolve(chatResultOf(result, result.end.answer?.json));
-          else reject(signal?.reason);
+          else reject(leave.reason);
         },
       };
-      const running = this.#engine.startChat(call, sink);
-      const abort = () => running.cancel();
-      signal?.addEventListener('abort', abort, { once: true });
+      leave.cancels(this.#engine.startChat(call, sink));
     });
   }
 

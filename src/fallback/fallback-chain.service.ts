@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { AttemptOrder, RequestSink } from '../chain/chain-runner.js';
-import { Engine } from '../chain/engine.js';
+import { type CallRules, Engine } from '../chain/engine.js';
 import { errorOf } from '../chain/errors.js';
 import type { ModelSettings } from '../config/settings.js';
 import { type Failure, type FailureClass, isFailureClass, traitsOf } from '../policy/failure.js';
 import { classifyThrown, ownFailure } from '../upstream/classify.js';
 import type { AttemptHandler, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
 import type { Answered, CallOptions } from './call-options.js';
+import { CallersLeave } from './callers-leave.js';
 
 /** What `run` is given. */
 export interface Attempt {
@@ -49,39 +50,38 @@ export class FallbackChainService {
     run: (attempt: Attempt) => PromiseLike<T>,
     options: ExecuteOptions = {},
   ): Promise<Answered & { value: T }> {
-    const { signal, chain, models, fallback, deadlineMs, classify } = options;
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    const { promise, resolve, reject } = Promise.withResolvers<Answered & { value: T }>();
-    let value: { readonly is: T } | undefined;
-    const sink: RequestSink = {
-      onCommit() {},
-      onBytes() {},
-      onFinish: (result) => {
-        signal?.removeEventListener('abort', abort);
-        const error = errorOf(result.verdict, chain ?? 'default', result.attempts);
-        if (error) reject(error);
-        else if (result.verdict.type === 'answered' && value) {
-          const { model = '', fallbackUsed, attempts, latencyMs } = result;
-          resolve({ value: value.is, model, fallbackUsed, attempts, latencyMs: Math.round(latencyMs) });
-        } else reject(signal?.reason);
-      },
-    };
-    const ask = (order: AttemptOrder, model: ModelSettings, handler: AttemptHandler) =>
-      runAttempt(order, model, handler, { run, classify, keep: (is) => (value = { is }) });
-    const running = this.#engine.startExecution(
-      {
-        requestId: randomUUID(),
-        route: { ...(chain !== undefined && { chain }), ...(models && { models }) },
-        ...(fallback !== undefined && { fallback }),
-        ...(deadlineMs !== undefined && { deadlineMs }),
-      },
-      ask,
-      sink,
-    );
-    const abort = () => running.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
-    return promise;
+    const { signal, chain, classify } = options;
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const leave = new CallersLeave(signal);
+      let value: { readonly is: T } | undefined;
+      const sink: RequestSink = {
+        onCommit() {},
+        onBytes() {},
+        onFinish: (result) => {
+          leave.end();
+          const error = errorOf(result.verdict, chain ?? 'default', result.attempts);
+          if (error) reject(error);
+          else if (result.verdict.type === 'answered' && value) {
+            const { model = '', fallbackUsed, attempts, latencyMs } = result;
+            resolve({ value: value.is, model, fallbackUsed, attempts, latencyMs: Math.round(latencyMs) });
+          } else reject(leave.reason);
+        },
+      };
+      const ask = (order: AttemptOrder, model: ModelSettings, handler: AttemptHandler) =>
+        runAttempt(order, model, handler, { run, classify, keep: (is) => (value = { is }) });
+      leave.cancels(this.#engine.startExecution(rulesOf(options), ask, sink));
+    });
   }
+}
+
+function rulesOf({ chain, models, fallback, deadlineMs }: ExecuteOptions): CallRules {
+  return {
+    requestId: randomUUID(),
+    route: { ...(chain !== undefined && { chain }), ...(models && { models }) },
+    ...(fallback !== undefined && { fallback }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+  };
 }
 
 interface Execution<T> {

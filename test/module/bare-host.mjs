@@ -17,7 +17,7 @@ const environment = JSON.stringify(process.env);
 const listeners = JSON.stringify(process.eventNames().map((name) => [name, process.listenerCount(name)]));
 const before = handles();
 
-const AppModule = class {};
+function AppModule() {}
 Module({ imports: [FallbackModule.forRoot(given)] })(AppModule);
 
 const app = await start();
@@ -54,9 +54,9 @@ function minus(all, known) {
   return left;
 }
 
-function statusOf(url) {
+function statusOf(address) {
   return new Promise((resolve, reject) => {
-    request(url, { method: 'POST', headers: { 'content-type': 'application/json' }, agent: false }, (response) => {
+    request(address, { method: 'POST', headers: { 'content-type': 'application/json' }, agent: false }, (response) => {
       response.resume().on('end', () => resolve(response.statusCode));
     })
       .on('error', reject)

@@ -2,7 +2,7 @@
  * What the specs of this directory share: two scripted models behind two providers, and the Nest apps of hosts that import
  * us. Real sockets on loopback; nothing of ours is replaced.
  */
-import type { INestApplicationContext, LoggerService, ModuleMetadata } from '@nestjs/common';
+import { type INestApplicationContext, type LoggerService, Module, type ModuleMetadata } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FallbackModule, ModelManagerService } from '../../src/index.js';
 import type { FallbackExtras, FallbackOptions } from '../../src/index.js';
@@ -59,6 +59,7 @@ export async function contextWith(
   metadata: ModuleMetadata,
   logger: LoggerService | false = false,
 ): Promise<RunningContext> {
+  @Module({})
   class HostModule {}
   const app = await NestFactory.createApplicationContext(
     { module: HostModule, ...metadata },
