@@ -53,10 +53,10 @@ export class ChatDesk {
   stream(input: ChatInput, options: DeskOptions = {}): AnswerStream {
     return new AnswerStream({
       ...(options.signal && { signal: options.signal }),
-      start: async (sink) => {
+      prepare: async () => {
         const asked = messagesOf(input);
-        const history = await this.#historyOf(options);
-        return this.#engine.startChat(callOf(conversationBody(asked, history, options, true), options), sink);
+        const call = callOf(conversationBody(asked, await this.#historyOf(options), options, true), options);
+        return (sink) => this.#engine.startChat(call, sink);
       },
       chainName: options.chain ?? 'default',
       onAnswered: (message) => this.#remember(options, messagesOf(input), message),
@@ -82,8 +82,8 @@ export class ChatDesk {
   }
 
   async #historyOf(options: DeskOptions): Promise<readonly Message[]> {
-    const { userId, owner = HOST_OWNER } = options;
-    return userId === undefined ? [] : this.memory.recall(owner, userId);
+    const { userId, owner = HOST_OWNER, signal } = options;
+    return userId === undefined ? [] : this.memory.recall(owner, userId, signal);
   }
 
   async #remember(options: DeskOptions, asked: readonly Message[], answer: Message | undefined): Promise<void> {
@@ -129,7 +129,7 @@ function conversationBody(
     bodyFromParams({
       ...params,
       messages: [...before, ...history.slice(dropped), ...asked],
-      ...(streaming && { stream: true }),
+      stream: streaming || undefined,
     });
   const whole = bodyWithout(0);
   const answerTokens = params?.max_completion_tokens ?? params?.max_tokens;
