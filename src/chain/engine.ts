@@ -10,7 +10,7 @@ import type { AttemptHandler, RunningAttempt } from '../upstream/upstream.js';
 import { type AttemptOrder, ChainRunner, type RequestSink, type RunningRequest } from './chain-runner.js';
 import type { ChatBody } from './chat-body.js';
 import type { Clock } from './clock.js';
-import { shutDownError } from './errors.js';
+import { notANumberError, shutDownError } from './errors.js';
 import type { ChainEvents } from './events.js';
 import { ModelBoard } from './model-board.js';
 import { type Route, Routes } from './routes.js';
@@ -130,6 +130,7 @@ export class Engine {
 
   #plan(call: CallRules, streaming: boolean, overHttp: boolean): RequestPlan {
     const { deadlineMs } = call;
+    if (Number.isNaN(deadlineMs)) throw notANumberError('deadlineMs');
     return this.#routes.plan(call.route, {
       streaming,
       overHttp,

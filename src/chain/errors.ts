@@ -123,6 +123,12 @@ export function shutDownError(chain: string, attempts: readonly AttemptRecord[] 
   return new FallbackExhaustedError({ chain, because: 'shut-down', attempts, retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS });
 }
 
+/** Compared with, it would be no limit at all. */
+export function notANumberError(param: string): FallbackRejectedError {
+  const message = `${param}: NaN: expected milliseconds.`;
+  return new FallbackRejectedError({ message, status: 400, code: 'invalid_value', class: 'invalid_request', param });
+}
+
 export function unknownModelError(message: string): FallbackRejectedError {
   return new FallbackRejectedError({
     message,

@@ -55,13 +55,14 @@ export class FallbackChainService {
       signal?.throwIfAborted();
       const leave = new CallersLeave(signal);
       let value: { readonly is: T } | undefined;
+      let thrown: unknown;
       const sink: RequestSink = {
         onCommit() {},
         onBytes() {},
         onFinish: (result) => {
           leave.end();
           const error = errorOf(result.verdict, chain ?? 'default', result.attempts);
-          if (error) reject(error);
+          if (error) reject(withCause(error, thrown));
           else if (result.verdict.type === 'answered' && value) {
             const { model = '', fallbackUsed, attempts, latencyMs } = result;
             resolve({ value: value.is, model, fallbackUsed, attempts, latencyMs: Math.round(latencyMs) });
@@ -69,10 +70,21 @@ export class FallbackChainService {
         },
       };
       const ask = (order: AttemptOrder, model: ModelSettings, handler: AttemptHandler) =>
-        runAttempt(order, model, handler, { run, classify, keep: (is) => (value = { is }) });
+        runAttempt(order, model, handler, {
+          run,
+          classify,
+          keep: (is) => (value = { is }),
+          blame: (error) => (thrown = error),
+        });
       leave.cancels(this.#engine.startExecution(rulesOf(options), ask, sink));
     });
   }
+}
+
+/** Not enumerable, as every cause: another SDK's error may hold the key it was called with. */
+function withCause(error: Error, cause: unknown): Error {
+  if (cause !== undefined) Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
+  return error;
 }
 
 function rulesOf({ chain, models, fallback, deadlineMs }: ExecuteOptions): CallRules {
@@ -88,6 +100,7 @@ interface Execution<T> {
   readonly run: (attempt: Attempt) => PromiseLike<T>;
   readonly classify: ((error: unknown) => FailureClass | undefined) | undefined;
   readonly keep: (value: T) => void;
+  readonly blame: (error: unknown) => void;
 }
 
 /** A promise as an attempt: its resolution is its answer, its limit the attempt's. */
@@ -131,7 +144,11 @@ function runAttempt<T>(
           execution.keep(value);
           handler.onEnd({ type: 'completed', outcome: 'ok', finishReason: null, usage: NO_USAGE });
         }),
-      (error: unknown) => end(() => fail(failureOf(error, execution.classify))),
+      (error: unknown) =>
+        end(() => {
+          execution.blame(error);
+          fail(failureOf(error, execution.classify));
+        }),
     );
   return {
     cancel: () => end(() => controller.abort(new DOMException('The attempt was cancelled.', 'AbortError'))),
