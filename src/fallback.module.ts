@@ -207,7 +207,11 @@ const CORE: Provider[] = [
   },
   ModelManagerService,
   FallbackChainService,
-  FallbackEvents,
+  {
+    provide: FallbackEvents,
+    inject: [Engine, EventLog],
+    useFactory: (engine: Engine, log: EventLog) => new FallbackEvents(engine, (fault) => log.listenerFault(fault)),
+  },
   ...healthProviders,
   {
     provide: EventLog,
