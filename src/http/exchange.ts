@@ -50,10 +50,11 @@ export function openExchange(host: HostRequest, reply: HostReply): Exchange {
   };
 }
 
-/** The caller's where it is printable and not too long, else the host's own, else a new one. */
+/** The caller's where it is printable and not too long, else the host's own (pino counts), else a new one. */
 function requestIdOf(host: HostRequest): string {
   const given = host.headers['x-request-id'];
-  for (const id of [given, host.id]) {
+  const own = typeof host.id === 'number' ? String(host.id) : host.id;
+  for (const id of [given, own]) {
     if (typeof id === 'string' && id.length <= MAX_REQUEST_ID_LENGTH && PRINTABLE.test(id)) return id;
   }
   return randomUUID();
