@@ -34,7 +34,8 @@ export interface Exchange {
 
 const ANYBODY = 'anybody';
 const MAX_REQUEST_ID_LENGTH = 128;
-const PRINTABLE = /^[\x21-\x7e]+$/;
+/** Blanks within are printable, too; HTTP has cut those around it. */
+const PRINTABLE = /^[\x20-\x7e]+$/;
 
 export function openExchange(host: HostRequest, reply: HostReply): Exchange {
   const response = takeReply(reply);
