@@ -61,7 +61,7 @@ describe('the lines of a host', () => {
     await rejectionOf(host.models.chat('My PIN is 1234', { system: 'Be a bank.' }));
     await host.models.chat('My PIN is 1234', { userId: 'ann' });
     expect(log.ours.length).toBeGreaterThan(3);
-    for (const word of ['PIN', 'bank', '42', 'You said', ...SECRETS]) expect(log.text()).not.toContain(word);
+    for (const word of ['PIN', 'bank', 'The answer', 'You said', ...SECRETS]) expect(log.text()).not.toContain(word);
   });
 
   it('hold what upstreams say where FALLBACK_LOG_CONTENT asks for it, but never a key', async () => {
