@@ -13,13 +13,19 @@ interface FastifyReply {
   getHeaders(): Readonly<Record<string, HeaderValue>>;
 }
 
+/**
+ * Of the answer that Fastify would have given, not of ours: it closes the connection of whoever has sent too much, who
+ * could then not read why.
+ */
+const NOT_OURS = new Set(['connection', 'content-length', 'content-type', 'transfer-encoding']);
+
 /** What the host's plugins have set so far goes out with our answer. */
 export function takeReply(reply: HostReply): ServerResponse {
   if (!isFastifyReply(reply)) return reply;
   reply.hijack();
   const { raw } = reply;
   for (const [name, value] of Object.entries(reply.getHeaders())) {
-    if (value !== undefined && !raw.hasHeader(name)) raw.setHeader(name, value);
+    if (value !== undefined && !NOT_OURS.has(name) && !raw.hasHeader(name)) raw.setHeader(name, value);
   }
   return raw;
 }
