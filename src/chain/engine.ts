@@ -84,6 +84,8 @@ export class Engine {
         streaming: body.streaming,
         onInvalidOutput: policy.onInvalidOutput,
         onContentFilter: policy.onContentFilter,
+        toolCalls: policy.stream.toolCalls,
+        wantsUsage: body.wantsUsage,
         requestId,
         ...(body.wantsJson && { wantsJson: body.wantsJson }),
         ...(body.choices !== undefined && { choices: body.choices }),
