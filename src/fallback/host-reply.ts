@@ -4,15 +4,24 @@ import type { ServerResponse } from 'node:http';
 /** Express gives the raw response, Fastify a reply around it that would answer by itself. */
 export type HostReply = ServerResponse | FastifyReply;
 
+type HeaderValue = number | string | string[] | undefined;
+
 interface FastifyReply {
   readonly raw: ServerResponse;
   hijack(): unknown;
+  /** Those of the response among them. */
+  getHeaders(): Readonly<Record<string, HeaderValue>>;
 }
 
+/** What the host's plugins have set so far goes out with our answer. */
 export function takeReply(reply: HostReply): ServerResponse {
   if (!isFastifyReply(reply)) return reply;
   reply.hijack();
-  return reply.raw;
+  const { raw } = reply;
+  for (const [name, value] of Object.entries(reply.getHeaders())) {
+    if (value !== undefined && !raw.hasHeader(name)) raw.setHeader(name, value);
+  }
+  return raw;
 }
 
 function isFastifyReply(reply: HostReply): reply is FastifyReply {

@@ -31,7 +31,7 @@ export class LatencyWindow {
   quantile(q: number): number {
     const { size } = this;
     if (size === 0) return 0;
-    this.#sorted ??= this.#samples.slice(0, size).sort();
+    this.#sorted ??= this.#samples.subarray(0, size).toSorted();
     return this.#sorted[Math.min(size - 1, Math.max(0, Math.ceil(q * size) - 1))] ?? 0;
   }
 
