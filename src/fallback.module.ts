@@ -35,6 +35,7 @@ import { healthControllers } from './health/health.controller.js';
 import { Readiness } from './health/readiness.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { ChatController } from './http/chat.controller.js';
+import { IdleConnections } from './http/idle-connections.js';
 import { MetricsController, MetricsText } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
 import { mountedAt } from './http/mounted.js';
@@ -246,7 +247,11 @@ function routeProviders(groups: readonly RouteGroup[]): Provider[] {
     { provide: PROMETHEUS, useFactory: createPrometheus },
     { provide: MetricsText, useExisting: PROMETHEUS },
   ];
-  return [...(groups.includes('metrics') ? metrics : []), ...(groups.includes('health') ? healthRouteProviders : [])];
+  return [
+    ...(groups.length > 0 ? [IdleConnections] : []),
+    ...(groups.includes('metrics') ? metrics : []),
+    ...(groups.includes('health') ? healthRouteProviders : []),
+  ];
 }
 
 /** What is under way runs on until the host's server has closed; then it is aborted and every handle let go. */

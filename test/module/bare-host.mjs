@@ -2,7 +2,8 @@
  * A host in a process of its own, as small as it gets, in plain JavaScript: imports the built package by its name, says
  * what the start left behind in the process, closes, and must then end by itself.
  *
- * Arguments: `context`, `http` or `microservice`; our options as JSON, with `ask: true` where it is to ask once.
+ * Arguments: `context`, `http` or `microservice`; our options as JSON, with `ask: true` where it is to ask once. With
+ * `serve: true` it prints its address instead, and runs until a signal ends it through Nest's shutdown hooks.
  */
 import { request } from 'node:http';
 import { readdirSync } from 'node:fs';
@@ -12,7 +13,7 @@ import { NestFactory } from '@nestjs/core';
 import { FallbackModule, ModelManagerService } from 'nestjs-llm-fallback';
 
 const [, , kind, options] = process.argv;
-const { ask = false, ...given } = JSON.parse(options);
+const { ask = false, serve = false, ...given } = JSON.parse(options);
 const environment = JSON.stringify(process.env);
 const listeners = JSON.stringify(process.eventNames().map((name) => [name, process.listenerCount(name)]));
 const before = handles();
@@ -26,6 +27,12 @@ const afterStart = minus(handles(), before);
 const environmentChanged = JSON.stringify(process.env) !== environment;
 const listenersChanged =
   JSON.stringify(process.eventNames().map((name) => [name, process.listenerCount(name)])) !== listeners;
+if (serve) {
+  app.enableShutdownHooks();
+  await app.listen(0, '127.0.0.1');
+  process.stdout.write(`${await app.getUrl()}\n`);
+  await new Promise(() => undefined);
+}
 if (kind === 'http') await app.listen(0, '127.0.0.1');
 const text = ask ? (await models.chat('hi')).content : undefined;
 const files = readdirSync('.');

@@ -50,6 +50,18 @@ describe('chat()', () => {
     expect(result.completion.choices[0]?.message.tool_calls).toMatchObject([{ function: { name: 'weather' } }]);
   });
 
+  it('takes no word of params for what is its own to say', async () => {
+    await using stage = await twoModels('Hello');
+    await using host = await contextOf(stage.options);
+    const params = { stream: true, model: 'mine', messages: [], temperature: 0 };
+    expect((await host.models.chat('Hi', { params })).content).toBe('Hello');
+    expect(stage.first.calls[0]?.body).toEqual({
+      model: 'gpt-4',
+      messages: [{ role: 'user', content: 'Hi' }],
+      temperature: 0,
+    });
+  });
+
   it('holds an answer to the JSON that params asked for, and asks the next model where it is none', async () => {
     await using stage = await twoModels('not json', '{"ok":true}');
     await using host = await contextOf(stage.options);

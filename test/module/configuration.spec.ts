@@ -6,7 +6,7 @@ import { ConfigModule, ConfigService, registerAs } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { FallbackConfigError, FallbackModule, ModelManagerService } from '../../src/index.js';
+import { FALLBACK_OPTIONS, FallbackConfigError, FallbackModule, ModelManagerService } from '../../src/index.js';
 import type { FallbackOptions, FallbackOptionsFactory } from '../../src/index.js';
 import { type ScriptedModel, startScriptedModel } from '../../src/testing.js';
 import { rejectionOf } from './host.js';
@@ -250,6 +250,23 @@ describe('precedence', () => {
       model: 'a-file',
       headers: { authorization: 'Bearer sk-of-the-environment' },
     });
+  });
+});
+
+describe('FALLBACK_OPTIONS', () => {
+  it('are the options as the host gave them, without what only the definition uses', async () => {
+    const options = { policy: { maxRetries: 1 } };
+    const us = FallbackModule.forRoot({ ...options, isGlobal: true, controllers: ['chat'], path: 'x' });
+    const app = await Test.createTestingModule({ imports: [us] }).compile();
+    expect(app.get(FALLBACK_OPTIONS)).toEqual(options);
+    await app.close();
+  });
+
+  it('may leave anything undefined', async () => {
+    const nothing = { enabled: undefined, providers: { openai: { apiKey: undefined } }, policy: { stream: undefined } };
+    const extras = { isGlobal: undefined, controllers: undefined, path: undefined, conversationStore: undefined };
+    const us = FallbackModule.forRoot({ ...nothing, ...extras } as unknown as FallbackOptions);
+    expect(await modelsOf({ imports: [us] })).toEqual(['gpt-4', 'gpt-3.5-turbo']);
   });
 });
 

@@ -12,6 +12,7 @@ import {
   type INestApplication,
   Injectable,
   type NestInterceptor,
+  Param,
   type PipeTransform,
   VersioningType,
 } from '@nestjs/common';
@@ -20,6 +21,7 @@ import type { IncomingMessage } from 'node:http';
 import { buffer, text } from 'node:stream/consumers';
 import { map } from 'rxjs';
 import { describe, expect, it } from 'vitest';
+import { ModelManagerService } from '../../src/index.js';
 import { reply } from '../../src/testing.js';
 import { twoModels } from './host.js';
 import { eventsOf, httpHost, PLATFORMS } from './http-host.js';
@@ -73,6 +75,31 @@ function addHook(app: INestApplication): void {
 interface Replying {
   header(name: string, value: string): unknown;
 }
+
+@Controller('ask')
+class AskingController {
+  constructor(private readonly models: ModelManagerService) {}
+  @Get(':chain')
+  ask(@Param('chain') chain: string) {
+    return this.models.chat('Hi', { chain });
+  }
+}
+
+describe.each(PLATFORMS)('a host’s own route on %s', (on) => {
+  it('that lets our errors pass answers with their status', async () => {
+    const limited = reply.error(429, {}, { headers: { 'retry-after': '9' } });
+    await using stage = await twoModels([reply.error(500), reply.error(422), limited], [reply.error(500), limited]);
+    await using host = await httpHost(on, {
+      options: { ...stage.options, controllers: false },
+      metadata: { controllers: [AskingController] },
+    });
+    const statuses = [];
+    for (const chain of ['default', 'default', 'default', 'nobody']) {
+      statuses.push((await host.get(`/ask/${chain}`)).status);
+    }
+    expect(statuses).toEqual([502, 422, 429, 404]);
+  });
+});
 
 describe.each(PLATFORMS)('our routes on %s', (on) => {
   it('answer with OpenAI’s shapes under a host’s pipe, interceptor and filter, whose own routes stay as they are', async () => {
