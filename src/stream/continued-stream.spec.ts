@@ -33,7 +33,7 @@ function play(events: readonly string[], options: Partial<ContinuedStreamOptions
           usage?: object;
         },
     );
-  return { stream, out, chunks, text: chunks.map((c) => String(c.choices[0]?.delta['content'] ?? '')).join('') };
+  return { stream, out, chunks, text: chunks.map((c) => c.choices[0]?.delta['content'] ?? '').join('') };
 }
 
 describe('the next model’s stream, as a part of the first one’s', () => {
