@@ -46,8 +46,17 @@ class Stage {
 
   ask(more: { streaming?: boolean; policy?: PolicyOptions; drills?: [string, FailureClass][] } = {}): this {
     const policy = resolvePolicy(more.policy);
-    const models = this.models.map((name, entry): PlannedModel => ({ name, provider: `${name}-p`, policy, entry }));
-    const plan = makePlan({ name: 'default', models, policy }, { streaming: more.streaming ?? false, fallback: true });
+    const models = this.models.map((name, entry): PlannedModel => ({
+      name,
+      provider: `${name}-p`,
+      policy,
+      entry,
+      continuation: 'prompt',
+    }));
+    const plan = makePlan(
+      { name: 'default', models, policy },
+      { streaming: more.streaming ?? false, isContinuable: true, fallback: true },
+    );
     this.running = this.runner.start({
       requestId: 'r1',
       plan,
@@ -126,11 +135,11 @@ describe('the driver', () => {
   it('takes what cannot even be asked for a failure', () => {
     const stage = new Stage();
     const policy = resolvePolicy({ maxRetries: 0 });
-    const models = [{ name: 'a', provider: 'p', policy, entry: 0 }];
+    const models: PlannedModel[] = [{ name: 'a', provider: 'p', policy, entry: 0, continuation: 'prompt' }];
     let result: RequestResult | undefined;
     stage.runner.start({
       requestId: 'r',
-      plan: makePlan({ name: 'default', models, policy }, { streaming: false, fallback: true }),
+      plan: makePlan({ name: 'default', models, policy }, { streaming: false, isContinuable: true, fallback: true }),
       ask: () => {
         throw new Error('no such header');
       },
@@ -162,7 +171,7 @@ describe('a stream', () => {
     const stage = new Stage().ask({ streaming: true });
     const { handler } = stage.asked[0]!;
     stage.clock.advance(40);
-    handler.onFirstToken();
+    handler.onFirstToken(false);
     handler.onBytes(Buffer.from('one'));
     stage.complete();
     handler.onBytes(Buffer.from('late'));
@@ -173,7 +182,7 @@ describe('a stream', () => {
 
   it('is held back and goes on as the sink says', () => {
     const stage = new Stage().ask({ streaming: true });
-    stage.asked[0]!.handler.onFirstToken();
+    stage.asked[0]!.handler.onFirstToken(false);
     stage.running.pause();
     expect(stage.asked[0]!.isPaused).toBe(true);
     stage.running.resume();
@@ -182,7 +191,7 @@ describe('a stream', () => {
 
   it('has no deadline once it speaks', () => {
     const stage = new Stage().ask({ streaming: true });
-    stage.asked[0]!.handler.onFirstToken();
+    stage.asked[0]!.handler.onFirstToken(false);
     expect(stage.clock.step()).toBe(false);
   });
 });

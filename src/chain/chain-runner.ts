@@ -8,24 +8,14 @@
 import { AsyncResource } from 'node:async_hooks';
 import { type AttemptOutcome, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { RequestPlan } from '../policy/plan.js';
-import {
-  type AttemptId,
-  type AttemptKind,
-  type Command,
-  type Input,
-  RequestMachine,
-  type Verdict,
-} from '../policy/request-machine.js';
+import { type AttemptKind, type Command, type Input, RequestMachine, type Resume } from '../policy/request-machine.js';
+import type { AttemptId, Verdict } from '../policy/verdict.js';
+import type { ContinuationRequest } from '../stream/continuation.js';
+import { ContinuedStream } from '../stream/continued-stream.js';
 import { ownFailure } from '../upstream/classify.js';
-import type {
-  AttemptEnd,
-  AttemptHandler,
-  AttemptLimits,
-  Delivered,
-  RunningAttempt,
-  TokenUsage,
-} from '../upstream/upstream.js';
+import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
 import type { Clock } from './clock.js';
+import { ContinuedAttempt } from './continued-attempt.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
 import type { ModelBoard } from './model-board.js';
 
@@ -35,13 +25,22 @@ export interface AttemptOrder {
   /** Counts from 1 within the request. */
   readonly number: number;
   readonly limits: AttemptLimits;
+  /** It is asked to go on with this text; absent: to answer. */
+  readonly continues?: ContinuationRequest;
 }
 
-/** Hears of one request: for a stream one `onCommit`, then bytes; for every request exactly one `onFinish`, last. */
+/**
+ * Hears of one request: for a stream one `onCommit`, then bytes; for every request exactly one `onFinish`, last. A stream
+ * that is gone on with says `onBreak` when it broke and `onResume` before the next model's bytes.
+ */
 export interface RequestSink {
+  /** Streamed: a model has spoken, but what it says is held back. */
+  onHeld?(soFar: RequestSoFar): void;
   /** Streamed: the first token is there; what it says is what the headers tell. */
   onCommit(soFar: RequestSoFar): void;
   onBytes(bytes: Uint8Array): void;
+  onBreak?(): void;
+  onResume?(soFar: RequestSoFar): void;
   onFinish(result: RequestResult): void;
 }
 
@@ -54,12 +53,17 @@ export interface RequestSoFar {
 }
 
 export type CompletedEnd = Extract<AttemptEnd, { type: 'completed' }>;
+type FailedEnd = Extract<AttemptEnd, { type: 'failed' }>;
 
 export interface RequestResult extends RequestSoFar {
   readonly verdict: Verdict;
   readonly latencyMs: number;
   /** Of the attempt that answered. */
   readonly end?: CompletedEnd;
+  /** Of the stream that the caller read, where it had one. */
+  readonly streamId?: string;
+  /** Characters of text that were delivered before the last break. */
+  readonly sentChars: number;
 }
 
 export interface ChainRequest {
@@ -120,6 +124,9 @@ interface Attempt {
   readonly startedAtMs: number;
   readonly whileResting: boolean;
   readonly drilled: boolean;
+  readonly resume: Resume | undefined;
+  /** Another was faster. */
+  beaten?: boolean;
   running?: RunningAttempt;
   ttftMs?: number;
   record?: AttemptRecord;
@@ -140,7 +147,15 @@ class RequestRun implements RunningRequest {
   readonly #startedAtMs: number;
   #isTurning = false;
   #isFinished = false;
+  /** Whose bytes go to the caller. */
   #committed: Attempt | undefined;
+  #hasCommitted = false;
+  #firstTokenAtMs: number | undefined;
+  #isPaused = false;
+  /** What the caller holds of a stream that broke. */
+  #text = '';
+  #writtenTokens = 0;
+  #streamId: string | undefined;
   #cancelTimer: (() => void) | undefined;
   #wakeAtMs: number | undefined;
 
@@ -165,10 +180,12 @@ class RequestRun implements RunningRequest {
   }
 
   pause(): void {
+    this.#isPaused = true;
     this.#committed?.running?.pause();
   }
 
   resume(): void {
+    this.#isPaused = false;
     this.#committed?.running?.resume();
   }
 
@@ -188,7 +205,7 @@ class RequestRun implements RunningRequest {
     const nowMs = this.#deps.clock.nowMs();
     const step = this.#machine.next(input, this.#deps.board, nowMs);
     for (const command of step.commands) this.#carryOut(command, nowMs);
-    if (this.#isFinished || step.commands.length > 0 || step.wakeAtMs !== undefined) this.#wakeAt(step.wakeAtMs, nowMs);
+    this.#wakeAt(step.wakeAtMs, nowMs);
   }
 
   #wakeAt(wakeAtMs: number | undefined, nowMs: number): void {
@@ -208,7 +225,7 @@ class RequestRun implements RunningRequest {
       case 'attempt':
         return this.#startAttempt(command, nowMs);
       case 'cancel':
-        return this.#cancelAttempt(command.attempt, command.as, nowMs);
+        return this.#cancelAttempt(command.attempt, command.as, command.beaten ?? false, nowMs);
       case 'commit':
         return this.#commit(command.attempt, nowMs);
       case 'finish':
@@ -219,7 +236,7 @@ class RequestRun implements RunningRequest {
   }
 
   #startAttempt(command: Extract<Command, { type: 'attempt' }>, nowMs: number): void {
-    const { model, kind, whileResting, limits } = command;
+    const { model, kind, whileResting, limits, resume } = command;
     const drill = this.#request.drills?.get(model);
     const attempt: Attempt = {
       id: command.attempt,
@@ -228,19 +245,22 @@ class RequestRun implements RunningRequest {
       startedAtMs: nowMs,
       whileResting,
       drilled: drill !== undefined,
+      resume,
     };
     this.#attempts[attempt.id] = attempt;
     if (command.from) this.#tellSwitch(command.from, attempt);
     if (whileResting) this.#deps.board.beginRestingTry(this.#request.plan.chain, nowMs);
     const handler = this.#handlerOf(attempt);
     if (drill) failsAtOnce(drill, handler);
-    else this.#ask(attempt, { model, number: attempt.id + 1, limits }, handler);
+    else this.#ask(attempt, this.#orderOf(attempt, limits), handler);
   }
 
   /** What cannot even be asked is a failure like any other: the next model may do. */
   #ask(attempt: Attempt, order: AttemptOrder, handler: AttemptHandler): void {
     try {
-      attempt.running = this.#request.ask(order, handler);
+      attempt.running = attempt.resume
+        ? this.#askToResume(attempt, attempt.resume, order, handler)
+        : this.#request.ask(order, handler);
     } catch (error) {
       const failure = ownFailure(
         'network',
@@ -250,12 +270,35 @@ class RequestRun implements RunningRequest {
     }
   }
 
+  #orderOf(attempt: Attempt, limits: AttemptLimits): AttemptOrder {
+    const { model, resume } = attempt;
+    const continues = { text: this.#text, way: resume?.way ?? 'prompt', writtenTokens: this.#writtenTokens };
+    return { model, number: attempt.id + 1, limits, ...(resume?.how === 'continue' && { continues }) };
+  }
+
+  #askToResume(attempt: Attempt, resume: Resume, order: AttemptOrder, handler: AttemptHandler): RunningAttempt {
+    const isAfresh = resume.how === 'afresh';
+    const stream = new ContinuedStream({
+      text: isAfresh ? null : this.#text,
+      isAsked: resume.way === 'prompt',
+      mustProve: resume.mustProve && resume.way === 'prompt',
+      id: this.#streamId ?? null,
+      fallback: { from: resume.from.model, to: attempt.model, reason: resume.from.reason },
+      tokensBefore: this.#writtenTokens,
+    });
+    const { clock } = this.#deps;
+    const continued = new ContinuedAttempt({ stream, isAfresh, holdMs: order.limits.answerMs, clock, handler });
+    return continued.start((inner) => this.#request.ask(order, inner));
+  }
+
   #handlerOf(attempt: Attempt): AttemptHandler {
     return {
-      onFirstToken: () => {
+      onFirstToken: (held) => {
         if (attempt.record) return;
-        attempt.ttftMs = this.#deps.clock.nowMs() - attempt.startedAtMs;
-        this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id }));
+        const nowMs = this.#deps.clock.nowMs();
+        attempt.ttftMs ??= nowMs - attempt.startedAtMs;
+        this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
+        if (held && !this.#hasCommitted && !this.#isFinished) this.#request.sink.onHeld?.(this.#soFar(attempt, nowMs));
       },
       onBytes: (bytes) => {
         if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
@@ -274,15 +317,28 @@ class RequestRun implements RunningRequest {
       return;
     }
     this.#book(attempt, end.failure.class, end.usage, end.failure.status, end);
-    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure });
+    const wasDelivered = this.#committed === attempt;
+    if (wasDelivered) this.#keep(end);
+    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure, delivered: end.delivered });
+    if (wasDelivered && !this.#isFinished) this.#request.sink.onBreak?.();
   }
 
-  #cancelAttempt(id: AttemptId, as: FailureClass, nowMs: number): void {
+  /** What the caller holds now, for whoever goes on with it. */
+  #keep(end: FailedEnd): void {
+    this.#committed = undefined;
+    this.#text += end.text ?? '';
+    this.#writtenTokens += end.usage.outputTokens;
+    this.#streamId ??= end.streamId;
+  }
+
+  #cancelAttempt(id: AttemptId, as: FailureClass, beaten: boolean, nowMs: number): void {
     const attempt = this.#attempts[id];
     if (!attempt || attempt.record) return;
     attempt.running?.cancel();
-    const failure = ownFailure(as, as === 'cancelled' ? 'the caller left' : 'the deadline of the request has passed');
-    const end = { type: 'failed', failure, delivered: 'nothing' as Delivered, usage: NO_USAGE } as const;
+    attempt.beaten = beaten;
+    const why = beaten ? 'another model was faster' : 'the caller left';
+    const failure = ownFailure(as, as === 'cancelled' ? why : 'the deadline of the request has passed');
+    const end = { type: 'failed', failure, delivered: 'nothing', usage: NO_USAGE } as const;
     this.#book(attempt, as, NO_USAGE, undefined, end, nowMs);
   }
 
@@ -292,7 +348,7 @@ class RequestRun implements RunningRequest {
     outcome: AttemptOutcome,
     usage: TokenUsage,
     status: number | undefined,
-    failed?: Extract<AttemptEnd, { type: 'failed' }>,
+    failed?: FailedEnd,
     nowMs = this.#deps.clock.nowMs(),
   ): void {
     const { board, events } = this.#deps;
@@ -304,7 +360,9 @@ class RequestRun implements RunningRequest {
     const details = { ...(ttftMs !== undefined && { ttftMs }), ...(failed && { failure: failed.failure }), usage };
     if (attempt.whileResting) board.endRestingTry(plan.chain);
     if (!attempt.drilled) {
-      board.record({ model, outcome, startedAtMs: attempt.startedAtMs, latencyMs, ...details }, nowMs);
+      const beaten = attempt.beaten ?? false;
+      board.record({ model, outcome, beaten, startedAtMs: attempt.startedAtMs, latencyMs, ...details }, nowMs);
+      if (refusedToContinue(attempt, outcome)) board.noteRefusal(model);
     }
     events.emit('attempt.finished', {
       ...record,
@@ -321,7 +379,27 @@ class RequestRun implements RunningRequest {
     const attempt = this.#attempts[id];
     if (!attempt) return;
     this.#committed = attempt;
-    this.#request.sink.onCommit(this.#soFar(attempt, nowMs));
+    if (this.#isPaused) attempt.running?.pause();
+    const { sink, plan, requestId } = this.#request;
+    const soFar = this.#soFar(attempt, nowMs);
+    if (!this.#hasCommitted) {
+      this.#hasCommitted = true;
+      this.#firstTokenAtMs = attempt.startedAtMs + (attempt.ttftMs ?? 0);
+      sink.onCommit(soFar);
+      return;
+    }
+    sink.onResume?.(soFar);
+    if (!attempt.resume) return;
+    const { model: from, reason } = attempt.resume.from;
+    const { drilled } = attempt;
+    this.#deps.events.emit('stream.continued', {
+      requestId,
+      chain: plan.chain,
+      from,
+      to: attempt.model,
+      reason,
+      drilled,
+    });
   }
 
   #finish(verdict: Verdict, nowMs: number): void {
@@ -331,8 +409,15 @@ class RequestRun implements RunningRequest {
     const { plan, requestId, sink } = this.#request;
     const soFar = this.#soFar(answered, nowMs);
     const latencyMs = nowMs - this.#startedAtMs;
-    sink.onFinish({ ...soFar, verdict, latencyMs, ...(answered?.end && { end: answered.end }) });
-    const first = this.#committed ?? answered;
+    sink.onFinish({
+      ...soFar,
+      verdict,
+      latencyMs,
+      ...(answered?.end && { end: answered.end }),
+      ...streamIdOf(this.#streamId ?? answered?.end?.streamId),
+      sentChars: this.#text.length,
+    });
+    const firstTokenAtMs = this.#firstTokenAtMs;
     this.#deps.events.emit('request.finished', {
       requestId,
       chain: plan.chain,
@@ -343,7 +428,7 @@ class RequestRun implements RunningRequest {
       streaming: plan.streaming,
       drilled: this.#attempts.some((attempt) => attempt.drilled),
       deadlineExceeded: verdict.type === 'exhausted' && verdict.because === 'timed_out',
-      ...(first?.ttftMs !== undefined && { ttftMs: first.startedAtMs + first.ttftMs - this.#startedAtMs }),
+      ...(firstTokenAtMs !== undefined && { ttftMs: firstTokenAtMs - this.#startedAtMs }),
     });
   }
 
@@ -362,6 +447,7 @@ class RequestRun implements RunningRequest {
   }
 
   #tellSwitch(from: { readonly model: string; readonly reason: FailureClass }, to: Attempt): void {
+    if (from.model === to.model) return;
     const left = this.#attempts.findLast((attempt) => attempt !== to && attempt.model === from.model);
     const { plan, requestId } = this.#request;
     this.#deps.events.emit('model.switched', {
@@ -370,10 +456,20 @@ class RequestRun implements RunningRequest {
       from: from.model,
       to: to.model,
       reason: from.reason,
-      ms: left?.record?.ms ?? 0,
+      ms: left?.record?.ms ?? Math.round(to.startedAtMs - (left?.startedAtMs ?? to.startedAtMs)),
       drilled: left?.drilled ?? false,
     });
   }
+}
+
+function streamIdOf(streamId: string | undefined): { streamId?: string } {
+  return streamId === undefined ? {} : { streamId };
+}
+
+/** A trailing assistant message that the model does not take: it is asked in another way from now on. */
+function refusedToContinue(attempt: Attempt, outcome: AttemptOutcome): boolean {
+  const isOwnWay = attempt.resume?.how === 'continue' && attempt.resume.way !== 'prompt';
+  return isOwnWay && (outcome === 'invalid_request' || outcome === 'unsupported');
 }
 
 /** A drilled fault of the operator's concerns the whole provider, as a real one would. */

@@ -55,3 +55,18 @@ describe('what response_format asks for', () => {
     { format: { type: 'json_schema' }, wants: {} },
   ])('$format', ({ format, wants }) => expect(expectedJson(format)).toEqual(wants));
 });
+
+describe('an answer that breaks off', () => {
+  it.each([
+    { why: 'plain text', params: {}, can: true },
+    { why: 'text, by its name', params: { response_format: { type: 'text' }, n: 1, logprobs: false }, can: true },
+    { why: 'nothing, said with null', params: { response_format: null, n: null, logprobs: null }, can: true },
+    { why: 'JSON', params: { response_format: { type: 'json_object' } }, can: false },
+    { why: 'JSON by a schema', params: { response_format: { type: 'json_schema', json_schema: {} } }, can: false },
+    { why: 'a format that we do not know', params: { response_format: { type: 'grammar' } }, can: false },
+    { why: 'several choices', params: { n: 2 }, can: false },
+    { why: 'probabilities', params: { logprobs: true, top_logprobs: 2 }, can: false },
+  ])('may be gone on with where the caller asked for $why: $can', ({ params, can }) => {
+    expect(bodyFromParams(params).isContinuable).toBe(can);
+  });
+});

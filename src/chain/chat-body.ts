@@ -5,6 +5,7 @@
  * the name is found by a scan of the top level that leaps over strings; where anything is odd about it (the name twice,
  * an escaped key, keys of ours to take out), the parsed body is written anew instead.
  */
+import { continuationParams, type ContinuationRequest } from '../stream/continuation.js';
 import type { JsonExpectation } from '../upstream/upstream.js';
 
 /** What a body is made for. */
@@ -17,9 +18,15 @@ export interface BodyTarget {
 export interface ChatBody {
   readonly streaming: boolean;
   readonly wantsJson?: JsonExpectation;
+  /** The caller asked for a usage chunk (`stream_options.include_usage`). */
+  readonly wantsUsage: boolean;
   /** How many choices were asked for (`n`). */
   readonly choices?: number;
+  /** A text that broke off can be gone on with: no JSON was asked for, one choice, no `logprobs`. */
+  readonly isContinuable: boolean;
   bytesFor(target: BodyTarget): Uint8Array;
+  /** The body that asks to go on with a text. */
+  continuing(request: ContinuationRequest): ChatBody;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -47,8 +54,20 @@ function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {
     streaming: params['stream'] === true,
     ...(wantsJson && { wantsJson }),
     ...(typeof params['n'] === 'number' && { choices: params['n'] }),
+    isContinuable: isContinuable(params),
+    wantsUsage: asksForUsage(params['stream_options']),
     bytesFor: ({ id }) => Buffer.concat([before, Buffer.from(JSON.stringify(id)), after]),
+    continuing: (request) => bodyFromParams(continuationParams(params, request)),
   };
+}
+
+function asksForUsage(streamOptions: unknown): boolean {
+  return isRecord(streamOptions) && streamOptions['include_usage'] === true;
+}
+
+function isContinuable({ response_format: format, n, logprobs }: Json): boolean {
+  const isText = format === undefined || format === null || (isRecord(format) && format['type'] === 'text');
+  return isText && !(typeof n === 'number' && n > 1) && !logprobs;
 }
 
 /** @returns undefined where `response_format` asks for plain text, or for nothing that we can check. */

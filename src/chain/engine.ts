@@ -75,17 +75,19 @@ export class Engine {
   startChat(call: ChatCall, sink: RequestSink): RunningRequest {
     const { body, requestId } = call;
     const { models } = this.#settings;
-    const plan = this.#plan(call, body.streaming, true);
+    const plan = this.#plan(call, body.streaming, body.isContinuable, true);
     const ask = (order: AttemptOrder, handler: AttemptHandler): RunningAttempt => {
       const target = models.get(order.model);
       const policy = plan.models.find((model) => model.name === order.model)?.policy ?? plan.policy;
       if (!target) throw new Error(`no model ${order.model}`);
       const request = {
         target,
-        body: body.bytesFor(target),
+        body: (order.continues ? body.continuing(order.continues) : body).bytesFor(target),
         streaming: body.streaming,
         onInvalidOutput: policy.onInvalidOutput,
         onContentFilter: policy.onContentFilter,
+        toolCalls: policy.stream.toolCalls,
+        wantsUsage: body.wantsUsage,
         requestId,
         ...(body.wantsJson && { wantsJson: body.wantsJson }),
         ...(body.choices !== undefined && { choices: body.choices }),
@@ -102,7 +104,7 @@ export class Engine {
     sink: RequestSink,
   ): RunningRequest {
     const { models } = this.#settings;
-    const plan = this.#plan(call, false, false);
+    const plan = this.#plan(call, false, false, false);
     const askModel = (order: AttemptOrder, handler: AttemptHandler): RunningAttempt => {
       const model = models.get(order.model);
       if (!model) throw new Error(`no model ${order.model}`);
@@ -128,11 +130,12 @@ export class Engine {
     await this.upstream.close();
   }
 
-  #plan(call: CallRules, streaming: boolean, overHttp: boolean): RequestPlan {
+  #plan(call: CallRules, streaming: boolean, isContinuable: boolean, overHttp: boolean): RequestPlan {
     const { deadlineMs } = call;
     if (Number.isNaN(deadlineMs)) throw notANumberError('deadlineMs');
     return this.#routes.plan(call.route, {
       streaming,
+      isContinuable,
       overHttp,
       fallback: call.fallback ?? true,
       ...(deadlineMs !== undefined && { deadlineMs }),

@@ -3,7 +3,7 @@
  * error with a stable code, the attempts and a sentence that says what to do.
  */
 import type { Failure, FailureClass } from '../policy/failure.js';
-import type { ExhaustedReason, Verdict } from '../policy/request-machine.js';
+import type { BrokenReason, ExhaustedReason, Verdict } from '../policy/verdict.js';
 import type { AttemptRecord } from './events.js';
 
 /** Two copies of the package in one process still know each other's errors. */
@@ -44,9 +44,12 @@ export class FallbackExhaustedError extends FallbackError {
     readonly because: ExhaustedReason | 'broken' | 'shut-down';
     readonly attempts: readonly AttemptRecord[];
     readonly retryAfterMs?: number;
+    /** Instead of the sentence that follows from the others. */
+    readonly message?: string;
   }) {
     const { chain, because, attempts, retryAfterMs } = cause;
-    super(exhaustedMessage(chain, because, attempts, retryAfterMs), EXHAUSTED_STATUS[because], attempts);
+    const message = cause.message ?? exhaustedMessage(chain, because, attempts, retryAfterMs);
+    super(message, EXHAUSTED_STATUS[because], attempts);
     const isUnavailable = attempts.length === 0 || because === 'shut-down';
     this.code = because === 'timed_out' ? 'deadline' : isUnavailable ? 'unavailable' : 'all_failed';
     if (retryAfterMs !== undefined) this.retryAfterMs = retryAfterMs;
@@ -91,12 +94,16 @@ const EXHAUSTED_STATUS = {
 /** By then another process listens, or this one again. */
 const RETRY_AFTER_SHUT_DOWN_MS = 1_000;
 
+/** How a request ended, as far as an error tells of it. */
+export interface EndedRequest {
+  readonly verdict: Verdict;
+  readonly attempts: readonly AttemptRecord[];
+  /** Characters of text that were delivered before the last break. */
+  readonly sentChars: number;
+}
+
 /** @returns undefined for `answered` and `cancelled`: the one is no error, the other rejects with the abort's reason. */
-export function errorOf(
-  verdict: Verdict,
-  chain: string,
-  attempts: readonly AttemptRecord[],
-): FallbackError | undefined {
+export function errorOf({ verdict, attempts, sentChars }: EndedRequest, chain: string): FallbackError | undefined {
   switch (verdict.type) {
     case 'answered':
     case 'cancelled':
@@ -104,7 +111,12 @@ export function errorOf(
     case 'rejected':
       return rejectedBy(verdict.failure, attempts);
     case 'broken':
-      return new FallbackExhaustedError({ chain, because: 'broken', attempts });
+      return new FallbackExhaustedError({
+        chain,
+        because: 'broken',
+        attempts,
+        message: brokenMessage(verdict.failure, verdict.why, sentChars, attempts),
+      });
     case 'shut-down':
       return shutDownError(chain, attempts);
     case 'exhausted':
@@ -159,13 +171,31 @@ function exhaustedMessage(
   retryAfterMs: number | undefined,
 ): string {
   if (because === 'shut-down') return 'The server is shutting down and could not wait for the rest of the answer.';
-  const tried = attempts.map((a) => `${a.model} ${a.class} (${a.status ?? `${a.ms} ms`})`).join(', ');
   const what =
-    because === 'broken'
-      ? `The answer broke off and could not be continued: ${tried}.`
-      : attempts.length === 0
-        ? `Every model of chain "${chain}" is known to be down and was not asked.`
-        : `No model of chain "${chain}" answered: ${tried}.`;
+    attempts.length === 0
+      ? `Every model of chain "${chain}" is known to be down and was not asked.`
+      : `No model of chain "${chain}" answered: ${listed(attempts)}.`;
   const isWorthwhile = (because === 'rate_limited' || because === 'down') && retryAfterMs !== undefined;
   return isWorthwhile ? `${what} Retry in ${Math.max(1, Math.ceil(retryAfterMs / 1000))} s.` : what;
+}
+
+const WHY_NOT_CONTINUED: Readonly<Record<BrokenReason, string>> = {
+  unresumable: 'tool calls, JSON output, several choices and logprobs cannot be gone on with',
+  'switched-off': 'stream.onBreak is error',
+  filtered: 'what follows was filtered',
+  'nobody-left': 'no other model could go on with it',
+};
+
+function brokenMessage(
+  failure: Failure,
+  why: BrokenReason,
+  sentChars: number,
+  attempts: readonly AttemptRecord[],
+): string {
+  const after = `after ${sentChars} characters of text`;
+  return `The answer broke off ${after} (${failure.class}) and was not continued: ${WHY_NOT_CONTINUED[why]}. Asked: ${listed(attempts)}.`;
+}
+
+function listed(attempts: readonly AttemptRecord[]): string {
+  return attempts.map((a) => `${a.model} ${a.class} (${a.status ?? `${a.ms} ms`})`).join(', ');
 }

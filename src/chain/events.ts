@@ -52,12 +52,23 @@ export interface ModelSwitched {
   readonly drilled: boolean;
 }
 
+/** A stream that broke in the caller's hands, and is gone on with by another model. */
+export interface StreamContinued {
+  readonly requestId: string;
+  readonly chain: string;
+  readonly from: string;
+  readonly to: string;
+  readonly reason: FailureClass;
+  readonly drilled: boolean;
+}
+
 export type BreakerState = 'closed' | 'half-open' | 'open';
 
 export interface ChainEventMap {
   'request.finished': RequestFinished;
   'attempt.finished': AttemptFinished;
   'model.switched': ModelSwitched;
+  'stream.continued': StreamContinued;
   'model.rested': { readonly model: string; readonly reason: FailureClass; readonly restMs: number };
   'breaker.changed': { readonly model: string; readonly state: BreakerState };
 }
@@ -70,6 +81,7 @@ export class ChainEvents {
     'request.finished': new Set(),
     'attempt.finished': new Set(),
     'model.switched': new Set(),
+    'stream.continued': new Set(),
     'model.rested': new Set(),
     'breaker.changed': new Set(),
   };

@@ -122,6 +122,26 @@ describe('what traffic has shown', () => {
     });
   });
 
+  it('tells the usual time to first token once twenty streams have shown it', () => {
+    const { made } = board();
+    const speak = (ttftMs: number) =>
+      made.record({ model: 'a', outcome: 'ok', startedAtMs: 0, latencyMs: 9_000, ttftMs, usage: USAGE }, 0);
+    for (let ms = 1; ms < 20; ms++) speak(ms * 100);
+    expect(made.usualTtftMs('a')).toBeUndefined();
+    speak(2_000);
+    expect(made.usualTtftMs('a')).toBe(1_900);
+    expect(made.usualTtftMs('b')).toBeUndefined();
+    expect(made.usualTtftMs('nobody')).toBeUndefined();
+  });
+
+  it('remembers which model refused the way in which it was asked to go on, until a reload', () => {
+    const { made } = board();
+    made.noteRefusal('a');
+    expect([made.refusesToContinue('a'), made.refusesToContinue('b')]).toEqual([true, false]);
+    made.setModels([{ name: 'a', provider: 'p' }]);
+    expect(made.refusesToContinue('a')).toBe(false);
+  });
+
   it('is kept through a reload while the model stands at the same provider', () => {
     const { made, succeed } = board();
     succeed('a', 0);

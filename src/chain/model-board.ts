@@ -22,6 +22,8 @@ export interface AttemptReport {
   readonly model: string;
   readonly outcome: AttemptOutcome;
   readonly failure?: Failure;
+  /** Cancelled since another model was faster. */
+  readonly beaten?: boolean;
   readonly startedAtMs: number;
   readonly latencyMs: number;
   readonly ttftMs?: number;
@@ -69,6 +71,8 @@ interface Standing {
   lastOutcomeAtMs?: number;
 }
 
+/** Fewer say too little of a model's usual time. */
+const LEAST_TTFT_SAMPLES = 20;
 /** How often a chain whose models all rest may be tried. */
 const RESTING_TRY_INTERVAL_MS = 1_000;
 
@@ -78,6 +82,8 @@ export class ModelBoard implements HealthView {
   readonly #events: ChainEvents;
   readonly #standings = new Map<string, Standing>();
   readonly #providerRests = new Map<string, Rest>();
+  /** Models that once refused to go on in the way that the configuration names. */
+  readonly #refusing = new Set<string>();
   readonly #restingTries = new Map<string, { live: number; lastAtMs: number }>();
 
   constructor(models: Iterable<BoardModel>, events: ChainEvents) {
@@ -89,6 +95,8 @@ export class ModelBoard implements HealthView {
   setModels(models: Iterable<BoardModel>): void {
     const before = new Map(this.#standings);
     this.#standings.clear();
+    // The reload may be about just that; learning it again costs one refused attempt.
+    this.#refusing.clear();
     for (const model of models) {
       const known = before.get(model.name);
       const kept = known?.model.provider === model.provider ? { ...known, model } : newStanding(model);
@@ -110,6 +118,20 @@ export class ModelBoard implements HealthView {
   mayTryResting(chain: string, nowMs: number): boolean {
     const tries = this.#restingTries.get(chain);
     return !tries || (tries.live === 0 && nowMs - tries.lastAtMs >= RESTING_TRY_INTERVAL_MS);
+  }
+
+  usualTtftMs(model: string): number | undefined {
+    const ttft = this.#standings.get(model)?.ttft;
+    return ttft && ttft.size >= LEAST_TTFT_SAMPLES ? ttft.quantile(0.95) : undefined;
+  }
+
+  refusesToContinue(model: string): boolean {
+    return this.#refusing.has(model);
+  }
+
+  /** It rejected the way in which it was asked to go on with another's text. */
+  noteRefusal(model: string): void {
+    this.#refusing.add(model);
   }
 
   beginRestingTry(chain: string, nowMs: number): void {

@@ -98,6 +98,7 @@ export class Routes {
       name: model.name,
       provider: model.provider.name,
       policy: chain.policyByModel.get(model.name) ?? chain.policy,
+      continuation: model.continuation,
       entry,
       ...(model.contextWindow !== undefined && { contextWindow: model.contextWindow }),
       ...(maxRetries !== undefined && { maxRetries }),

@@ -40,6 +40,8 @@ export interface AnswerStreamSource {
   readonly signal?: AbortSignal;
   /** What comes before the asking. @returns what asks. */
   readonly prepare: () => Promise<(sink: RequestSink) => RunningRequest>;
+  /** True when the stream broke and another model is being asked to go on; false once one does. */
+  readonly onWaiting?: (isWaiting: boolean) => void;
   /** Before `result` resolves. */
   readonly onAnswered: (message: OpenAI.ChatCompletionMessage) => Promise<void>;
 }
@@ -60,6 +62,8 @@ export class AnswerStream implements ChatStream, RequestSink {
   readonly #onSignal = () => this.#abort(this.#source.signal?.reason);
   #running: RunningRequest | undefined;
   #soFar: RequestSoFar | undefined;
+  /** Who has gone on with the text, where it broke. */
+  #writer: string | undefined;
   #ending: Ending | undefined;
   #isHeldBack = false;
   #isLooped = false;
@@ -134,13 +138,22 @@ export class AnswerStream implements ChatStream, RequestSink {
     this.#soFar = soFar;
   }
 
-  /** What was true when the first token came; undefined until then. */
+  onBreak(): void {
+    this.#source.onWaiting?.(true);
+  }
+
+  onResume(soFar: RequestSoFar): void {
+    this.#writer = soFar.model ?? '';
+    this.#source.onWaiting?.(false);
+  }
+
+  /** What was true when the first token came; undefined until then. Whoever goes on later stands in the chunks. */
   get soFar(): RequestSoFar | undefined {
     return this.#soFar;
   }
 
   get #model(): string {
-    return this.#soFar?.model ?? '';
+    return this.#writer ?? this.#soFar?.model ?? '';
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -153,7 +166,7 @@ export class AnswerStream implements ChatStream, RequestSink {
   }
 
   onFinish(result: RequestResult): void {
-    const error = errorOf(result.verdict, this.#source.chainName, result.attempts);
+    const error = errorOf(result, this.#source.chainName);
     if (error) this.#fail(error);
     else if (result.verdict.type === 'answered') void this.#complete(result);
   }
@@ -190,7 +203,8 @@ export class AnswerStream implements ChatStream, RequestSink {
     this.#assembly.add(chunk);
     const delta = chunk.choices?.[0]?.delta?.content;
     if (!delta) return;
-    const value: ChatChunk = { id: chunk.id, model: this.#model, delta };
+    const { fallback } = chunk as Pick<ChatChunk, 'fallback'>;
+    const value: ChatChunk = { id: chunk.id, model: this.#model, delta, ...(fallback && { fallback }) };
     const reader = this.#waiting.shift();
     if (reader) reader.resolve({ done: false, value });
     else this.#queue.push(value);

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
 import type { RequestResult, RequestSink } from '../chain/chain-runner.js';
-import { bodyFromParams, type ChatBody } from '../chain/chat-body.js';
+import { bodyFromParams, type BodyTarget, type ChatBody } from '../chain/chat-body.js';
 import type { ChatCall, Engine } from '../chain/engine.js';
 import { FallbackRejectedError, errorOf } from '../chain/errors.js';
 import type { FailureClass } from '../policy/failure.js';
@@ -21,6 +21,8 @@ export interface DeskOptions extends ChatOptions {
   owner?: string;
   requestId?: string;
   drills?: ReadonlyMap<string, FailureClass>;
+  /** See AnswerStreamSource. */
+  onWaiting?: (isWaiting: boolean) => void;
 }
 
 const HOST_OWNER = 'host';
@@ -53,6 +55,7 @@ export class ChatDesk {
   stream(input: ChatInput, options: DeskOptions = {}): AnswerStream {
     return new AnswerStream({
       ...(options.signal && { signal: options.signal }),
+      ...(options.onWaiting && { onWaiting: options.onWaiting }),
       prepare: async () => {
         const asked = messagesOf(input);
         const call = callOf(conversationBody(asked, await this.#historyOf(options), options, true), options);
@@ -71,7 +74,7 @@ export class ChatDesk {
         onBytes() {},
         onFinish: (result) => {
           leave.end();
-          const error = errorOf(result.verdict, call.route.chain ?? 'default', result.attempts);
+          const error = errorOf(result, call.route.chain ?? 'default');
           if (error) reject(error);
           else if (result.end) resolve(chatResultOf(result, result.end.answer?.json));
           else reject(leave.reason);
@@ -131,20 +134,28 @@ function conversationBody(
       messages: [...before, ...history.slice(dropped), ...asked],
       stream: streaming || undefined,
     });
-  const whole = bodyWithout(0);
   const answerTokens = params?.max_completion_tokens ?? params?.max_tokens;
+  const droppedFor = (target: BodyTarget) =>
+    countDropped({
+      before,
+      history,
+      after: asked,
+      contextWindow: target.contextWindow,
+      ...(typeof answerTokens === 'number' && { answerTokens }),
+    });
+  return fittedBody(bodyWithout, droppedFor);
+}
+
+/** @param bodyWithout the body without so many messages of the conversation. */
+function fittedBody(bodyWithout: (dropped: number) => ChatBody, droppedFor: (target: BodyTarget) => number): ChatBody {
+  const whole = bodyWithout(0);
   return {
     ...whole,
     bytesFor(target) {
-      const dropped = countDropped({
-        before,
-        history,
-        after: asked,
-        contextWindow: target.contextWindow,
-        ...(typeof answerTokens === 'number' && { answerTokens }),
-      });
+      const dropped = droppedFor(target);
       return (dropped === 0 ? whole : bodyWithout(dropped)).bytesFor(target);
     },
+    continuing: (request) => fittedBody((dropped) => bodyWithout(dropped).continuing(request), droppedFor),
   };
 }
 

@@ -61,7 +61,7 @@ export class FallbackChainService {
         onBytes() {},
         onFinish: (result) => {
           leave.end();
-          const error = errorOf(result.verdict, chain ?? 'default', result.attempts);
+          const error = errorOf(result, chain ?? 'default');
           if (error) reject(withCause(error, thrown));
           else if (result.verdict.type === 'answered' && value) {
             const { model = '', fallbackUsed, attempts, latencyMs } = result;

@@ -6,6 +6,7 @@ import type { AnswerStream } from '../fallback/answer-stream.js';
 import type { ChatResult } from '../fallback/call-options.js';
 import { answerHeaders } from './call-headers.js';
 import type { Exchange } from './exchange.js';
+import { Heartbeat, HEARTBEAT_MS } from './heartbeat.js';
 import { DONE, EVENT_STREAM_HEADERS, sendJson } from './replies.js';
 
 export interface ChatReplyContext {
@@ -19,20 +20,29 @@ export function replyWhole({ exchange, simulated }: ChatReplyContext, result: Ch
   sendJson(exchange, 200, chatAnswer(result), answerHeaders(exchange.requestId, result, simulated));
 }
 
-/** @throws what the stream throws; where headers are out, the caller still gets it as an event. */
+/**
+ * @param ask starts the stream; told while it waits for another model to go on with it.
+ * @throws what the stream throws; where headers are out, the caller still gets it as an event.
+ */
 export async function replyWithStream(
   { exchange, simulated, left }: ChatReplyContext,
-  stream: AnswerStream,
+  ask: (onWaiting: (isWaiting: boolean) => void) => AnswerStream,
 ): Promise<void> {
   const { response, requestId } = exchange;
+  const heartbeat = new Heartbeat(response);
+  const stream = ask((isWaiting) => (isWaiting ? heartbeat.start(HEARTBEAT_MS) : heartbeat.stop()));
   const begin = (): void => {
     if (response.headersSent) return;
     response.writeHead(200, { ...answerHeaders(requestId, stream.soFar, simulated), ...EVENT_STREAM_HEADERS });
   };
-  for await (const { id, model, delta, fallback } of stream) {
-    begin();
-    const event = { id, model, delta, ...(fallback && { fallback }) };
-    if (!response.write(eventOf(event))) await once(response, 'drain', { signal: left });
+  try {
+    for await (const { id, model, delta, fallback } of stream) {
+      begin();
+      const event = { id, model, delta, ...(fallback && { fallback }) };
+      if (!response.write(eventOf(event))) await once(response, 'drain', { signal: left });
+    }
+  } finally {
+    heartbeat.stop();
   }
   const result = await stream.result;
   begin();

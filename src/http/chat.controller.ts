@@ -36,8 +36,9 @@ export class ChatController {
       const options = { ...rules, ...body.options, owner, requestId, signal: left.signal };
       if (rules.fallback === false) options.fallback = false;
       const context = { exchange, simulated: this.#engine.settings.simulated, left: left.signal };
-      if (body.stream) await replyWithStream(context, this.#desk.stream(body.message, options));
-      else replyWhole(context, await this.#desk.chat(body.message, options));
+      if (body.stream) {
+        await replyWithStream(context, (onWaiting) => this.#desk.stream(body.message, { ...options, onWaiting }));
+      } else replyWhole(context, await this.#desk.chat(body.message, options));
     } catch (error) {
       if (!left.signal.aborted) sendError(exchange, error, this.#headersOf(exchange, error));
     }

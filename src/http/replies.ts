@@ -4,8 +4,10 @@
  */
 import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-runner.js';
 import { errorOf } from '../chain/errors.js';
+import { traceText } from '../chain/trace-text.js';
 import { answerHeaders } from './call-headers.js';
 import type { Exchange } from './exchange.js';
+import { Heartbeat, HEARTBEAT_MS } from './heartbeat.js';
 import { errorBodyOf, retryHeadersOf, statusOf } from './http-error.js';
 
 export interface ReplyContext {
@@ -21,6 +23,9 @@ export const EVENT_STREAM_HEADERS = {
   // nginx would collect the tokens otherwise.
   'x-accel-buffering': 'no',
 } as const;
+
+/** Where tool calls are held for longer than this, the response begins without them. */
+const HELD_LONG_MS = 10_000;
 
 export const DONE = Buffer.from('data: [DONE]\n\n');
 
@@ -66,18 +71,26 @@ export class WholeReply implements RequestSink {
     const headers = answerHeaders(exchange.requestId, result, simulated);
     const bytes = result.end?.answer?.bytes;
     if (bytes) sendBytes(exchange, 200, bytes, headers);
-    else sendError(exchange, errorOf(result.verdict, chainName, result.attempts), headers);
+    else sendError(exchange, errorOf(result, chainName), headers);
   }
 }
 
-/** The events as they came; headers go out with the first token. */
+/**
+ * The events as they came; headers go out with the first token, or once what is held (tool calls) has been held for long.
+ * While a broken stream is being gone on with, comments keep the connection alive.
+ */
 export class StreamedReply implements RequestSink {
   readonly #context: ReplyContext;
+  readonly #heartbeat: Heartbeat;
   #running: RunningRequest | undefined;
   #isHeldBack = false;
+  /** How many attempts the headers told of. */
+  #toldAttempts = 0;
+  #beganEarly = false;
 
   constructor(context: ReplyContext) {
     this.#context = context;
+    this.#heartbeat = new Heartbeat(context.exchange.response);
   }
 
   /** Whom a slow caller holds back. */
@@ -85,26 +98,53 @@ export class StreamedReply implements RequestSink {
     this.#running = running;
   }
 
+  onHeld(soFar: RequestSoFar): void {
+    this.#heartbeat.start(HELD_LONG_MS, () => {
+      this.#beganEarly = true;
+      this.#begin(soFar);
+    });
+  }
+
   onCommit(soFar: RequestSoFar): void {
-    const { exchange, simulated } = this.#context;
-    const headers = answerHeaders(exchange.requestId, soFar, simulated);
-    exchange.response.writeHead(200, { ...headers, ...EVENT_STREAM_HEADERS });
-    exchange.response.on('drain', this.#onDrain);
+    this.#heartbeat.stop();
+    this.#begin(soFar);
+    this.#context.exchange.response.on('drain', this.#onDrain);
+  }
+
+  onBreak(): void {
+    this.#heartbeat.start(HEARTBEAT_MS);
   }
 
   onBytes(bytes: Uint8Array): void {
+    this.#heartbeat.stop();
     if (this.#context.exchange.response.write(bytes) || this.#isHeldBack) return;
     this.#isHeldBack = true;
     this.#running?.pause();
   }
 
   onFinish(result: RequestResult): void {
+    this.#heartbeat.stop();
     const { exchange, simulated, chainName } = this.#context;
     if (result.verdict.type === 'cancelled') return;
-    const error = errorOf(result.verdict, chainName, result.attempts);
-    if (!error) exchange.response.end(DONE);
+    const error = errorOf(result, chainName);
+    if (!error) this.#end(result);
     else if (exchange.response.headersSent) endStream(exchange, error);
     else sendError(exchange, error, answerHeaders(exchange.requestId, result, simulated));
+  }
+
+  #begin(soFar: RequestSoFar): void {
+    const { exchange, simulated } = this.#context;
+    if (exchange.response.headersSent || exchange.response.destroyed) return;
+    this.#toldAttempts = soFar.attempts.length;
+    const headers = answerHeaders(exchange.requestId, soFar, simulated);
+    exchange.response.writeHead(200, { ...headers, ...EVENT_STREAM_HEADERS });
+  }
+
+  /** What the headers could not tell stands in a last chunk. */
+  #end(result: RequestResult): void {
+    const { response } = this.#context.exchange;
+    if (this.#beganEarly || result.attempts.length > this.#toldAttempts) response.write(traceEvent(result));
+    response.end(DONE);
   }
 
   readonly #onDrain = (): void => {
@@ -112,6 +152,19 @@ export class StreamedReply implements RequestSink {
     this.#isHeldBack = false;
     this.#running?.resume();
   };
+}
+
+/** A chunk as OpenAI's clients read it, without a choice, as the one for usage is. */
+function traceEvent({ attempts, model, streamId }: RequestResult): string {
+  const chunk = {
+    id: streamId ?? '',
+    object: 'chat.completion.chunk',
+    created: Math.floor(Date.now() / 1_000),
+    model: model ?? '',
+    choices: [],
+    fallback: { trace: traceText(attempts) },
+  };
+  return `data: ${JSON.stringify(chunk)}\n\n`;
 }
 
 function sendBytes(exchange: Exchange, status: number, bytes: Uint8Array, headers: Record<string, string>): void {

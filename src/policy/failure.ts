@@ -45,6 +45,9 @@ export interface UpstreamError {
 /** Whom a failure puts to rest. `provider`: all models that share the provider's key. */
 export type RestScope = 'none' | 'model' | 'provider';
 
+/** How far a failed streamed attempt had got: what the caller may have seen of it. */
+export type Delivered = 'nothing' | 'reasoning' | 'text' | 'unresumable';
+
 export interface Failure {
   readonly class: FailureClass;
   /** The upstream's HTTP status, where there was one. */

@@ -22,4 +22,8 @@ export interface HealthView {
    * One request at a time and at most one a second, so that a total outage is not hammered.
    */
   mayTryResting(chain: string, nowMs: number): boolean;
+  /** The model's own usual time to first token (its p95), ms; undefined while too little is known. */
+  usualTtftMs(model: string): number | undefined;
+  /** The model once refused to go on in the way that the configuration names. */
+  refusesToContinue(model: string): boolean;
 }

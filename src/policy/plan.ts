@@ -5,6 +5,12 @@
  */
 import type { Policy } from './policy.js';
 
+/**
+ * How a model is asked to go on with a text: by an instruction; by a trailing assistant message marked `prefix`
+ * (DeepSeek, Mistral); by vLLM's `continue_final_message`.
+ */
+export type ContinuationWay = 'prompt' | 'prefix' | 'vllm';
+
 export interface PlannedModel {
   readonly name: string;
   readonly provider: string;
@@ -14,6 +20,8 @@ export interface PlannedModel {
   readonly policy: Policy;
   /** Retries on this model within one request, where its own options bound them. */
   readonly maxRetries?: number;
+  /** `none`: never asked to go on with another's text. */
+  readonly continuation: ContinuationWay | 'none';
   /** Which entry of the chain it stands in: equals of a group share one. */
   readonly entry: number;
 }
@@ -24,6 +32,8 @@ export interface RequestPlan {
   /** At least one. */
   readonly models: readonly PlannedModel[];
   readonly streaming: boolean;
+  /** A text that broke off can be gone on with: no JSON output, no `logprobs`, one choice. */
+  readonly isContinuable: boolean;
   /** Of the chain. */
   readonly policy: Policy;
   /** From the start of the request; a caller's own deadline has already shortened it. */
@@ -32,6 +42,7 @@ export interface RequestPlan {
 
 export interface PlanRequest {
   readonly streaming: boolean;
+  readonly isContinuable: boolean;
   /** False: the first model only. */
   readonly fallback: boolean;
   /** The caller's own deadline in ms; it only shortens. */
@@ -46,6 +57,7 @@ export function makePlan(
     chain: chain.name,
     models: request.fallback ? chain.models : chain.models.slice(0, 1),
     streaming: request.streaming,
+    isContinuable: request.isContinuable,
     policy: chain.policy,
     deadlineMs: Math.min(chain.policy.deadlineMs, request.deadlineMs ?? Infinity),
   };

@@ -25,6 +25,8 @@ export interface ChunkChoice {
   readonly delta: JsonObject;
   readonly index: number;
   readonly token: TokenKind | null;
+  /** The same but for its tool calls. */
+  readonly besidesCalls: TokenKind | null;
   readonly toolCalls: readonly JsonObject[];
   /** UTF-8 bytes of its text, reasoning, refusal and arguments. */
   readonly tokenBytes: number;
@@ -37,6 +39,26 @@ export type ChunkReading =
 
 export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** @returns undefined where it is no JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @returns what a caller adds to the text so far; of a list of parts, theirs. */
+export function textOf({ content }: JsonObject): string {
+  if (typeof content === 'string') return content;
+  return Array.isArray(content) ? content.map(textOfPart).join('') : '';
+}
+
+function textOfPart(part: unknown): string {
+  if (typeof part === 'string') return part;
+  return isJsonObject(part) && !isThought(part) && typeof part['text'] === 'string' ? part['text'] : '';
 }
 
 /** @param payload an event's JSON that is no error. A chunk without `choices` (a ping, usage alone) says nothing more. */
@@ -76,15 +98,17 @@ function readChoice(choice: unknown, position: number): ChunkChoice | string {
     return 'a finish_reason is no text';
   }
   for (const key of ['content', 'refusal', 'reasoning_content'] as const) {
-    if (!isText(delta[key])) return `${key} is no text`;
+    if (!isTextual(delta[key])) return `${key} is no text`;
   }
   const toolCalls = delta['tool_calls'] ?? [];
   if (!isObjectList(toolCalls)) return 'tool_calls is no list of objects';
+  const besidesCalls = tokenBesidesCalls(delta);
   return {
     json: choice,
     delta,
     index: typeof index === 'number' ? index : position,
-    token: tokenOf(delta),
+    token: toolCalls.length > 0 ? 'tool_call' : besidesCalls,
+    besidesCalls,
     toolCalls,
     tokenBytes: bytesOf(delta) + argumentBytes(toolCalls),
     finishReason: finishReason || null,
@@ -92,7 +116,7 @@ function readChoice(choice: unknown, position: number): ChunkChoice | string {
 }
 
 /** A list of parts counts as text: Mistral's reasoning models send one. */
-function isText(value: unknown): boolean {
+function isTextual(value: unknown): boolean {
   return value === undefined || value === null || typeof value === 'string' || Array.isArray(value);
 }
 
@@ -100,14 +124,13 @@ export function isObjectList(value: unknown): value is JsonObject[] {
   return Array.isArray(value) && value.every(isJsonObject);
 }
 
-function tokenOf(delta: JsonObject): TokenKind | null {
-  if (isFilled(delta['tool_calls'])) return 'tool_call';
+function tokenBesidesCalls(delta: JsonObject): TokenKind | null {
   if (isFilled(delta['function_call'])) return 'function_call';
   if (isFilled(delta['audio'])) return 'audio';
   if (isFilled(delta['images'])) return 'image';
   if (isFilled(delta['refusal'])) return 'refusal';
   const { content } = delta;
-  if (isFilled(content)) return isThinking(content) ? 'reasoning' : 'content';
+  if (isFilled(content)) return Array.isArray(content) ? tokenOfParts(content) : 'content';
   const reasons = ['reasoning_content', 'reasoning', 'reasoning_details'].some((key) => isFilled(delta[key]));
   return reasons ? 'reasoning' : null;
 }
@@ -117,8 +140,18 @@ function isFilled(value: unknown): boolean {
   return isJsonObject(value) && Object.keys(value).length > 0;
 }
 
-function isThinking(content: unknown): boolean {
-  return Array.isArray(content) && content.every((part) => isJsonObject(part) && part['type'] === 'thinking');
+/** A part that is neither words nor thought is something to look at: no text says what it was. */
+function tokenOfParts(parts: readonly unknown[]): TokenKind {
+  if (parts.every(isThought)) return 'reasoning';
+  return parts.every((part) => isThought(part) || typeof part === 'string' || isText(part)) ? 'content' : 'image';
+}
+
+function isThought(part: unknown): boolean {
+  return isJsonObject(part) && part['type'] === 'thinking';
+}
+
+function isText(part: unknown): boolean {
+  return isJsonObject(part) && typeof part['text'] === 'string';
 }
 
 /** What a tokenizer would have made: texts and names. `reasoning_details` repeat what `reasoning` says. */

@@ -2,17 +2,22 @@
  * Reads one attempt's chat stream: bytes in; out come whole ordinary events as they came, the first token, and how it ended.
  *
  * What it guards: nothing reaches the caller before the first token, and never `[DONE]`, an error, half an event, or
- * anything that follows a malformed one. An ordinary chunk is compared with the one before it and passed on
+ * anything that follows a malformed one; tool calls go out whole, once the answer has finished. An ordinary chunk is compared with the one before it and passed on
  * (`chunk-template.ts`); only what differs is parsed. No I/O and no clock: who feeds it watches the time.
  */
-import { isJsonObject, readChatChunk, readUsage } from './chat-chunk.js';
+import type { Delivered } from '../policy/failure.js';
+import { isJsonObject, readUsage } from './chat-chunk.js';
 import type { ChunkReading, JsonObject, ReportedUsage } from './chat-chunk.js';
 import { ChoiceStates } from './choice-states.js';
-import type { SpokenSoFar } from './choice-states.js';
-import { encodeEvent, finishEvent, identityOf } from './chunk-repair.js';
+import type { ChunkEffect } from './choice-states.js';
+import { encodeEvent, finishEvent, identityOf, usageEvent } from './chunk-repair.js';
 import type { StreamIdentity } from './chunk-repair.js';
 import { TemplateReader } from './chunk-template.js';
-import { readSseEvent, SseScanner, TOO_LARGE } from './sse-scanner.js';
+import { EventRun } from './event-run.js';
+import { HeldCalls } from './held-calls.js';
+import { SseScanner, TOO_LARGE } from './sse-scanner.js';
+import { isWholeEvent, readStreamEvent } from './stream-event.js';
+import { TextTrail } from './text-trail.js';
 
 /** Most that is held back before the first token: role chunks and filter results have a few hundred bytes each. */
 export const MAX_HELD_BYTES = 1024 * 1024;
@@ -30,9 +35,13 @@ export type ChatStreamEnd =
   /** The body ended with neither a finish nor `[DONE]`. */
   | { readonly type: 'cut' };
 
-/** Called synchronously: one `onFirstToken`, then `onBytes`, at most one `onFinish` among them, one `onEnd`, last. */
+/**
+ * Called synchronously: at most one `onFirstToken(true)`, one `onFirstToken(false)`, then `onBytes`, at most one `onFinish`
+ * among them, one `onEnd`, last.
+ */
 export interface ChatStreamListener {
-  onFirstToken(): void;
+  /** @param held the model has spoken, but all of it is held back until the answer has finished. */
+  onFirstToken(held: boolean): void;
   /** Whole events; the very piece that came where it holds nothing else. */
   onBytes(bytes: Uint8Array): void;
   /** Every choice has finished: from here on only usage and `[DONE]` are of use. */
@@ -48,6 +57,10 @@ export interface ChatStreamOptions {
   readonly failWhenFiltered?: boolean;
   /** A usage chunk (no choices) is read, but not passed on: the caller did not ask for it. */
   readonly withholdUsage?: boolean;
+  /** `hold` (where nothing is said): tool calls go out once the answer has finished and all of them can be read. */
+  readonly toolCalls?: 'hold' | 'pass';
+  /** The caller asked for usage: where the upstream has told none by the end, a usage chunk of our own count goes out. */
+  readonly countUsage?: () => ReportedUsage;
 }
 
 export class ChatStreamReader {
@@ -55,27 +68,40 @@ export class ChatStreamReader {
   readonly #options: ChatStreamOptions;
   readonly #scanner = new SseScanner();
   readonly #templates = new TemplateReader();
+  readonly #calls: HeldCalls | null;
   readonly #choices: ChoiceStates;
+  readonly #trail = new TextTrail();
+  readonly #run: EventRun;
   #phase: 'silent' | 'speaking' | 'finished' | 'ended' = 'silent';
   #held: Uint8Array[] = [];
   #heldBytes = 0;
+  #hasToldOfCalls = false;
   #usage: ReportedUsage | null = null;
   #identity: StreamIdentity | null = null;
   #progressed = false;
-  /** What of the bytes at hand goes on, as one range, until something in them does not. */
-  #run: Uint8Array | null = null;
-  #runStart = 0;
-  #runEnd = 0;
 
   constructor(listener: ChatStreamListener, options: ChatStreamOptions) {
     this.#listener = listener;
     this.#options = options;
-    this.#choices = new ChoiceStates(options.choices ?? 1);
+    this.#run = new EventRun((bytes) => this.#listener.onBytes(bytes));
+    this.#calls = options.toolCalls === 'pass' ? null : new HeldCalls();
+    this.#choices = new ChoiceStates(options.choices ?? 1, this.#calls);
   }
 
-  /** What has come so far, and so what the caller may have seen once the first token was told. */
-  get spoken(): SpokenSoFar {
-    return this.#choices.spoken;
+  /** What the caller may have seen. A text that is too long to be told cannot be gone on from. */
+  get delivered(): Delivered {
+    const { delivered } = this.#choices;
+    return delivered === 'text' && !this.#trail.isComplete ? 'unresumable' : delivered;
+  }
+
+  /** The first choice's text, as far as it was delivered. */
+  get deliveredText(): string {
+    return this.#trail.text();
+  }
+
+  /** As the chunks name it; undefined while none has. */
+  get streamId(): unknown {
+    return this.#identity?.id;
   }
 
   /** The usage reported last; null: none was. */
@@ -105,24 +131,29 @@ export class ChatStreamReader {
       if (at < 0) break;
       this.#takeEvent();
     }
-    this.#flushRun();
+    this.#run.flush();
     return this.#progressed;
   }
 
   /** The body has ended, cleanly or not; or nothing more is awaited after the finish. */
   end(): void {
     // A last event that lacks only its blank line counts; half an event does not.
-    if (this.#phase !== 'ended' && this.#scanner.flush() && this.#isWholeEvent()) this.#takeEvent();
+    if (this.#phase !== 'ended' && this.#scanner.flush()) {
+      const { bytes, start, end } = this.#scanner;
+      if (isWholeEvent(bytes, start, end)) this.#takeEvent();
+    }
     if (this.#phase === 'ended') return;
     if (this.#phase !== 'finished' && this.#choices.allSeenFinished) this.#finish();
-    this.#conclude(this.#phase === 'finished' ? this.#whole() : { type: 'cut' });
+    if (this.#isFinished()) this.#complete();
+    else this.#conclude({ type: 'cut' });
   }
 
   /** Nothing more is told, whatever comes. */
   stop(): void {
     this.#phase = 'ended';
-    this.#run = null;
+    this.#run.drop();
     this.#held = [];
+    this.#calls?.release();
   }
 
   #takeEvent(): void {
@@ -132,64 +163,36 @@ export class ChatStreamReader {
       this.#passOrdinary(bytes, start, end);
       return;
     }
-    const { name, data, stray } = readSseEvent(bytes, start, end);
-    if (name === 'error') this.#takeError(data);
-    else if (stray !== null) this.#takeStray(stray);
-    else if (data === null) this.#passComment(bytes, start, end);
-    else if (data === '') return; // Official clients would try to read it as JSON.
-    else if (data.trim() === '[DONE]') this.#takeDone();
-    else this.#takeJson(parseJson(data), bytes, start, end);
-  }
-
-  #takeError(data: string | null): void {
-    if (this.#phase === 'finished') return;
-    const payload = data === null ? undefined : parseJson(data);
-    this.#conclude({ type: 'error', payload: payload ?? data });
-  }
-
-  /** The format says that unknown lines are ignored; from a model they are text that lost its frame, or an error. */
-  #takeStray(line: string): void {
-    if (this.#phase === 'finished') return;
-    const payload = parseJson(line);
-    const isError = payload !== undefined && this.#options.isError(payload);
-    this.#conclude(isError ? { type: 'error', payload } : { type: 'malformed', why: 'a line is no event field' });
-  }
-
-  #passComment(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase === 'speaking') this.#pass(bytes, start, end);
+    const event = readStreamEvent(bytes, start, end, this.#options.isError);
+    switch (event.type) {
+      case 'chunk':
+        if (this.#isFinished()) this.#takeTrailer(event.payload, bytes, start, end);
+        else this.#takeChunk(event.payload, event.reading, bytes, start, end);
+        break;
+      case 'comment':
+        if (this.#phase === 'speaking') this.#run.add(bytes, start, end);
+        break;
+      case 'done':
+        this.#takeDone();
+        break;
+      case 'error':
+      case 'malformed':
+        if (!this.#isFinished()) this.#conclude(event);
+        break;
+      case 'blank':
+        break;
+      default:
+        event satisfies never;
+    }
   }
 
   #takeDone(): void {
-    if (this.#phase !== 'finished') {
+    if (!this.#isFinished()) {
       const missing = this.#choices.finishRest();
       if (!this.#open()) return;
-      if (missing.size > 0) {
-        const event = finishEvent(this.#identity, missing);
-        this.#pass(event, 0, event.length);
-      }
+      if (missing.size > 0) this.#run.addAll(finishEvent(this.#identity, missing));
     }
-    this.#conclude(this.#whole());
-  }
-
-  #takeJson(payload: unknown, bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase === 'finished') {
-      this.#takeTrailer(payload, bytes, start, end);
-      return;
-    }
-    if (payload === undefined) {
-      this.#conclude({ type: 'malformed', why: 'an event is no JSON' });
-      return;
-    }
-    if (this.#options.isError(payload)) {
-      this.#conclude({ type: 'error', payload });
-      return;
-    }
-    const reading = readChatChunk(payload);
-    if (!reading.ok || !isJsonObject(payload)) {
-      this.#conclude({ type: 'malformed', why: reading.ok ? 'an event is no object' : reading.why });
-    } else if (reading.choices.some(({ finishReason }) => finishReason === 'error')) {
-      this.#conclude({ type: 'error', payload });
-    } else this.#takeChunk(payload, reading, bytes, start, end);
+    this.#complete();
   }
 
   #takeChunk(
@@ -202,74 +205,78 @@ export class ChatStreamReader {
     this.#usage = reading.usage ?? this.#usage;
     this.#identity = identityOf(payload) ?? this.#identity;
     if (reading.choices.length === 0 && this.#isWithheld(payload)) return;
-    const { hasToken, changed, stale } = this.#choices.take(payload, reading.choices);
-    if (stale) return;
+    const effect = this.#choices.take(payload, reading.choices);
+    if (effect.stale) return;
     const finishes = this.#choices.allFinished;
-    this.#progressed ||= hasToken || reading.choices.some(({ finishReason }) => finishReason !== null);
-    if (!hasToken && !finishes && this.#phase === 'silent') {
-      this.#hold(changed ? encodeEvent(payload) : bytes.subarray(start, end));
+    this.#progressed ||= effect.hasToken || reading.choices.some(({ finishReason }) => finishReason !== null);
+    const whole = () => (effect.changed ? encodeEvent(payload) : bytes.subarray(start, end));
+    if (effect.held !== null && !this.#keepCalls(effect, whole)) return;
+    if (effect.said.length === 0 && !finishes && this.#phase === 'silent') {
+      this.#hold(whole());
       return;
     }
     if (finishes ? !this.#open() : !this.#speak()) return;
-    if (changed) {
-      const event = encodeEvent(payload);
-      this.#pass(event, 0, event.length);
-    } else {
-      this.#pass(bytes, start, end);
+    for (const kind of effect.said) this.#choices.noteDelivered(kind);
+    this.#trail.appendText(effect.text);
+    if (effect.changed) this.#run.addAll(encodeEvent(payload));
+    else {
+      this.#run.add(bytes, start, end);
       this.#templates.learn(bytes, start, end, payload, reading);
     }
     if (finishes) this.#finish();
   }
 
   /** After the finish: usage goes on, whatever else stands beside it does not. */
-  #takeTrailer(payload: unknown, bytes: Uint8Array, start: number, end: number): void {
-    if (!isJsonObject(payload)) return;
+  #takeTrailer(payload: JsonObject, bytes: Uint8Array, start: number, end: number): void {
     const usage = readUsage(payload['usage']);
     if (usage === null) return;
     this.#usage = usage;
     if (this.#options.withholdUsage) return;
-    if (Array.isArray(payload['choices']) && payload['choices'].length === 0) this.#pass(bytes, start, end);
-    else {
-      const event = encodeEvent({ ...payload, choices: [] });
-      this.#pass(event, 0, event.length);
-    }
+    if (Array.isArray(payload['choices']) && payload['choices'].length === 0) this.#run.add(bytes, start, end);
+    else this.#run.addAll(encodeEvent({ ...payload, choices: [] }));
   }
 
   #isWithheld(payload: JsonObject): boolean {
     return this.#options.withholdUsage === true && isJsonObject(payload['usage']);
   }
 
-  #isWholeEvent(): boolean {
-    const { bytes, start, end } = this.#scanner;
-    const { data } = readSseEvent(bytes, start, end);
-    return data !== null && (data.trim() === '[DONE]' || parseJson(data) !== undefined);
-  }
-
   #passOrdinary(bytes: Uint8Array, start: number, end: number): void {
-    const { contentBytes, reasoningBytes } = this.#templates;
-    if (contentBytes + reasoningBytes > 0) {
+    const { contentFrom, contentTo, reasoningBytes, choice } = this.#templates;
+    if (contentTo - contentFrom + reasoningBytes > 0) {
       this.#progressed = true;
-      this.#choices.noteText(contentBytes, reasoningBytes);
+      this.#choices.noteText(contentTo - contentFrom, reasoningBytes);
+      if (choice === 0) this.#trail.appendEscaped(bytes, contentFrom, contentTo);
     }
-    this.#pass(bytes, start, end);
+    this.#run.add(bytes, start, end);
   }
 
-  /** @returns whether the answer may go out: one without an answer in it is an end of its own kind. */
+  /**
+   * The answer has finished: its calls go out.
+   * @returns whether its finish may: one without an answer in it, or with calls that nobody could read, is an end of its
+   * own kind.
+   */
   #open(): boolean {
     if (!this.#choices.hasAnswered) {
-      const reasons = this.#choices.finishReasons;
-      const isFiltered = reasons.includes('content_filter');
+      const isFiltered = this.#choices.hasFinishedBy('content_filter');
       if (isFiltered && this.#options.failWhenFiltered) this.#conclude({ type: 'filtered' });
-      else if (!isFiltered && !reasons.includes('length')) this.#conclude({ type: 'empty' });
+      else if (!isFiltered && !this.#choices.hasFinishedBy('length')) this.#conclude({ type: 'empty' });
+    } else if (this.#calls?.hasBroken((choice) => this.#choices.finishReasonOf(choice))) {
+      this.#conclude({ type: 'malformed', why: 'a tool call with arguments that are not JSON' });
     }
-    return this.#phase !== 'ended' && this.#speak();
+    if (!this.#isOpen() || !this.#speak()) return false;
+    const calls = this.#calls?.release();
+    if (calls && calls.length > 0) {
+      this.#choices.noteDelivered('tool_call');
+      this.#run.addAll(calls);
+    }
+    return this.#isOpen();
   }
 
   /** The first token is there: what was held goes out before it. @returns false where the listener wants no more. */
   #speak(): boolean {
     if (this.#phase !== 'silent') return true;
     this.#phase = 'speaking';
-    this.#listener.onFirstToken();
+    this.#listener.onFirstToken(false);
     const held = this.#held;
     this.#held = [];
     if (held.length > 0 && this.#isOpen())
@@ -277,8 +284,19 @@ export class ChatStreamReader {
     return this.#isOpen();
   }
 
+  /** @param whole the chunk's event. @returns whether a part of the chunk goes on. */
+  #keepCalls({ held, said }: ChunkEffect, whole: () => Uint8Array): boolean {
+    if (this.#calls?.keep(held === 'all' ? whole() : encodeEvent(held)) === false) {
+      this.#conclude({ type: 'malformed', why: 'its tool calls are too large to be held' });
+    } else if (this.#phase === 'silent' && said.length === 0 && !this.#hasToldOfCalls) {
+      this.#hasToldOfCalls = true;
+      this.#listener.onFirstToken(true);
+    }
+    return held !== 'all' && this.#isOpen();
+  }
+
   #finish(): void {
-    this.#flushRun();
+    this.#run.flush();
     if (!this.#isOpen() || !this.#open()) return;
     this.#phase = 'finished';
     this.#templates.forget();
@@ -293,48 +311,25 @@ export class ChatStreamReader {
     }
   }
 
-  #pass(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#run === bytes && this.#runEnd === start) {
-      this.#runEnd = end;
-      return;
-    }
-    this.#flushRun();
-    if (!this.#isOpen()) return;
-    this.#run = bytes;
-    this.#runStart = start;
-    this.#runEnd = end;
-  }
-
-  #flushRun(): void {
-    const run = this.#run;
-    if (run === null) return;
-    this.#run = null;
-    const isAll = this.#runStart === 0 && this.#runEnd === run.length;
-    this.#listener.onBytes(isAll ? run : run.subarray(this.#runStart, this.#runEnd));
-  }
-
   #conclude(end: ChatStreamEnd): void {
-    this.#flushRun();
+    this.#run.flush();
     if (!this.#isOpen()) return;
     this.stop();
     this.#listener.onEnd(end);
   }
 
-  #whole(): ChatStreamEnd {
-    return { type: 'whole', finishReason: this.#choices.finishReason };
+  #complete(): void {
+    const { countUsage } = this.#options;
+    if (countUsage && this.#usage === null) this.#run.addAll(usageEvent(this.#identity, countUsage()));
+    this.#conclude({ type: 'whole', finishReason: this.#choices.finishReason });
+  }
+
+  #isFinished(): boolean {
+    return this.#phase === 'finished';
   }
 
   /** A listener may have stopped us in between. */
   #isOpen(): boolean {
     return this.#phase !== 'ended';
-  }
-}
-
-/** @returns undefined where it is no JSON. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -3,7 +3,7 @@
  * without an index, a finish that hides them, a stream that says it is done without a finish. All other chunks keep their bytes.
  */
 import { isJsonObject, isObjectList } from './chat-chunk.js';
-import type { JsonObject } from './chat-chunk.js';
+import type { JsonObject, ReportedUsage } from './chat-chunk.js';
 
 /** An event as we write it. */
 export function encodeEvent(payload: unknown): Uint8Array {
@@ -12,35 +12,41 @@ export function encodeEvent(payload: unknown): Uint8Array {
 
 /**
  * Gives the tool calls of one choice their indexes where they came without (Gemini): in the order in which their ids are
- * first met; a fragment without an id goes on with the call before it.
+ * first met; a fragment without an id goes on with the call before it, unless it names a function once more.
  */
 export class ToolCallIndexes {
   readonly #indexById = new Map<string, number>();
   #next = 0;
   #last = 0;
+  #isLastNamed = false;
 
   /** @param calls changed in place. @returns whether something was changed. */
   fill(calls: readonly JsonObject[]): boolean {
     let changed = false;
     for (const call of calls) {
-      const { id, index } = call;
-      if (typeof index === 'number') {
-        this.#note(index, id);
-        continue;
+      const { id } = call;
+      const isNamed = namesFunction(call);
+      const index = typeof call['index'] === 'number' ? call['index'] : this.#indexFor(id, isNamed);
+      if (call['index'] !== index) {
+        call['index'] = index;
+        changed = true;
       }
-      const known = typeof id === 'string' && id !== '' ? this.#indexById.get(id) : this.#last;
-      call['index'] = known ?? this.#next;
-      this.#note(known ?? this.#next, id);
-      changed = true;
+      if (typeof id === 'string' && id !== '') this.#indexById.set(id, index);
+      this.#isLastNamed = isNamed || (this.#isLastNamed && this.#last === index);
+      this.#last = index;
+      this.#next = Math.max(this.#next, index + 1);
     }
     return changed;
   }
 
-  #note(index: number, id: unknown): void {
-    if (typeof id === 'string' && id !== '') this.#indexById.set(id, index);
-    this.#last = index;
-    this.#next = Math.max(this.#next, index + 1);
+  #indexFor(id: unknown, isNamed: boolean): number {
+    if (typeof id === 'string' && id !== '') return this.#indexById.get(id) ?? this.#next;
+    return isNamed && this.#isLastNamed ? this.#next : this.#last;
   }
+}
+
+function namesFunction({ function: named }: JsonObject): boolean {
+  return isJsonObject(named) && typeof named['name'] === 'string' && named['name'] !== '';
 }
 
 /** What a stream's chunks have in common, kept to write one of our own among them. */
@@ -58,13 +64,23 @@ export function identityOf(payload: JsonObject): StreamIdentity | null {
 
 /** @param finishReasons by choice index. */
 export function finishEvent(identity: StreamIdentity | null, finishReasons: ReadonlyMap<number, string>): Uint8Array {
-  return encodeEvent({
-    id: identity?.id ?? '',
-    object: 'chat.completion.chunk',
-    created: identity?.created ?? 0,
-    model: identity?.model ?? '',
-    choices: [...finishReasons].map(([index, finish_reason]) => ({ index, delta: {}, finish_reason })),
-  });
+  const choices = [...finishReasons].map(([index, finish_reason]) => ({ index, delta: {}, finish_reason }));
+  return encodeEvent({ ...sharedBy(identity), choices });
+}
+
+/** For a caller who asked for usage, of an upstream that told none. */
+export function usageEvent(identity: StreamIdentity | null, usage: ReportedUsage): Uint8Array {
+  return encodeEvent({ ...sharedBy(identity), choices: [], usage: writtenUsage(usage) });
+}
+
+/** In OpenAI's words. */
+export function writtenUsage({ inputTokens, outputTokens }: ReportedUsage): JsonObject {
+  return { prompt_tokens: inputTokens, completion_tokens: outputTokens, total_tokens: inputTokens + outputTokens };
+}
+
+function sharedBy(identity: StreamIdentity | null): JsonObject {
+  const { id = '', created = 0, model = '' } = identity ?? {};
+  return { id, object: 'chat.completion.chunk', created, model };
 }
 
 /**

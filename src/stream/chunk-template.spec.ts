@@ -23,18 +23,18 @@ function match(templates: TemplateReader, text: string): number {
 const event = (json: string): string => `data: ${json}\n\n`;
 
 describe('a template learnt from one ordinary chunk', () => {
-  it('matches the next one that differs only in its texts, and counts their bytes', () => {
+  it('matches the next one that differs only in its texts, and tells where its text is', () => {
     const templates = learnt(ORDINARY);
     const next = event(ORDINARY.replace('Hello', 'é \\"\\u00e9\\n').replace('abc', ''));
     expect(match(templates, `${next}data: more`)).toBe(Buffer.byteLength(next));
-    expect(templates.contentBytes).toBe(13);
+    expect(Buffer.from(next).toString('utf8', templates.contentFrom, templates.contentTo)).toBe('é \\"\\u00e9\\n');
     expect(templates.reasoningBytes).toBe(0);
   });
 
   it('tells reasoning from text', () => {
     const templates = learnt('{"choices":[{"delta":{"content":"","reasoning_content":"hm"}}]}');
     match(templates, event('{"choices":[{"delta":{"content":"","reasoning_content":"well"}}]}'));
-    expect([templates.contentBytes, templates.reasoningBytes]).toEqual([0, 4]);
+    expect([templates.contentFrom, templates.contentTo, templates.reasoningBytes]).toEqual([39, 39, 4]);
   });
 
   it.each([

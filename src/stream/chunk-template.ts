@@ -30,13 +30,23 @@ export class TemplateReader {
   #hasMatched = false;
   #unused = 0;
 
-  /** Of the event that `match` met last: bytes of text, escapes included. */
-  get contentBytes(): number {
-    return this.#template?.contentBytes ?? 0;
+  /** Of the event that `match` met last: where its text begins and ends, escapes included; both 0 where it has none. */
+  get contentFrom(): number {
+    return this.#template?.contentFrom ?? 0;
   }
 
+  get contentTo(): number {
+    return this.#template?.contentTo ?? 0;
+  }
+
+  /** How many bytes of reasoning it has. */
   get reasoningBytes(): number {
     return this.#template?.reasoningBytes ?? 0;
+  }
+
+  /** Which choice speaks. */
+  get choice(): number {
+    return this.#template?.choice ?? 0;
   }
 
   /**
@@ -63,7 +73,7 @@ export class TemplateReader {
     this.#unused = this.#hasMatched ? 0 : this.#unused + 1;
     if (this.#unused > MAX_UNUSED_TEMPLATES) return;
     this.#hasMatched = false;
-    this.#template = ChunkTemplate.learn(bytes, start, end, payload, choice.delta);
+    this.#template = ChunkTemplate.learn(bytes, start, end, payload, choice);
   }
 
   /** Events that are like the last one mean something else from now on. */
@@ -83,14 +93,17 @@ function isOrdinary(payload: JsonObject, choice: ChunkChoice): boolean {
 }
 
 class ChunkTemplate {
-  /** Of the event that `match` met last: how many bytes (escapes included) of each kind of text it carried. */
-  contentBytes = 0;
+  /** Of the event that `match` met last, escapes included. */
+  contentFrom = 0;
+  contentTo = 0;
   reasoningBytes = 0;
 
+  readonly choice: number;
   readonly #segments: readonly DataView[];
   readonly #kinds: readonly HoleKind[];
 
-  private constructor(segments: readonly string[], kinds: readonly HoleKind[]) {
+  private constructor(choice: number, segments: readonly string[], kinds: readonly HoleKind[]) {
+    this.choice = choice;
     this.#segments = segments.map((segment) => new DataView(Uint8Array.from(Buffer.from(segment, 'latin1')).buffer));
     this.#kinds = kinds;
   }
@@ -98,7 +111,7 @@ class ChunkTemplate {
   /**
    * @param bytes   holds the event from `start` to `end`, which was parsed and found to be one ordinary chunk of one choice.
    * @param payload what it parsed to.
-   * @param delta   the delta of its only choice; its only texts are among those that may differ.
+   * @param choice  its only one, whose only texts are among those that may differ.
    * @returns null where the strings cannot be told apart with certainty (a key occurs twice).
    */
   static learn(
@@ -106,7 +119,7 @@ class ChunkTemplate {
     start: number,
     end: number,
     payload: JsonObject,
-    delta: JsonObject,
+    { delta, index: choice }: ChunkChoice,
   ): ChunkTemplate | null {
     // One character per byte, so that offsets in the text are offsets in the bytes.
     const text = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('latin1');
@@ -130,7 +143,7 @@ class ChunkTemplate {
     const texts = Object.keys(delta).filter((key) => key !== 'role' && typeof delta[key] === 'string');
     if (!texts.every((key) => met.has(key))) return null;
     segments.push(text.slice(segmentFrom));
-    return new ChunkTemplate(segments, kinds);
+    return new ChunkTemplate(choice, segments, kinds);
   }
 
   /**
@@ -140,7 +153,8 @@ class ChunkTemplate {
   match(piece: DataView, start: number): number {
     const segments = this.#segments;
     const last = segments.length - 1;
-    this.contentBytes = 0;
+    this.contentFrom = 0;
+    this.contentTo = 0;
     this.reasoningBytes = 0;
     let at = start;
     for (let index = 0; ; index++) {
@@ -152,8 +166,10 @@ class ChunkTemplate {
       at = endOfStringBody(piece, at);
       if (at < 0) return -1;
       const kind = this.#kinds[index];
-      if (kind === 'content') this.contentBytes += at - from;
-      else if (kind === 'reasoning') this.reasoningBytes += at - from;
+      if (kind === 'content') {
+        this.contentFrom = from;
+        this.contentTo = at;
+      } else if (kind === 'reasoning') this.reasoningBytes += at - from;
     }
   }
 }

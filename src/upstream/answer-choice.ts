@@ -2,7 +2,11 @@
  * Reads one choice of a whole chat answer: what a user gets of it, and how it ended. Text may come as a string or in
  * parts; tool calls as OpenAI's, custom ones, or the older `function_call`.
  */
-import { isRecord, itemsOf, parseJson, property, textProperty } from './unknown-value.js';
+import { meaningOfFinish } from '../stream/finish-reason.js';
+import type { FinishMeaning } from '../stream/finish-reason.js';
+import { isBrokenCall } from '../stream/tool-call.js';
+import type { ToolCall } from '../stream/tool-call.js';
+import { isRecord, itemsOf, property, textProperty } from './unknown-value.js';
 
 export interface AnswerChoice {
   /** All text, parts joined. */
@@ -17,7 +21,7 @@ export interface AnswerChoice {
   readonly isExemptFromJson: boolean;
   /** As the upstream wrote it. */
   readonly finishReason: string | null;
-  readonly end: 'finished' | 'length' | 'content_filter' | 'error';
+  readonly end: FinishMeaning;
   /** With `end: 'error'`: what the choice says of it. */
   readonly error?: unknown;
   /** Of everything that the model wrote, reasoning and arguments too. */
@@ -41,22 +45,14 @@ export function readChoice(choice: unknown): AnswerChoice | undefined {
   return {
     text,
     hasContent: text !== '' || calls.length > 0 || hasRefusal || hasMedia,
-    hasBrokenToolCall: calls.some(isBroken),
+    hasBrokenToolCall: calls.some(isBrokenCall),
     isExemptFromJson: calls.length > 0 || hasRefusal || (text === '' && hasMedia),
     finishReason: reason,
-    end: isRecord(error) && Object.keys(error).length > 0 ? 'error' : endOf(reason),
+    end: isRecord(error) && Object.keys(error).length > 0 ? 'error' : meaningOfFinish(reason),
     ...(isRecord(error) && { error }),
     countBytes: () =>
       Buffer.byteLength(text) + reasoningBytes(message) + calls.reduce((sum, call) => sum + argumentBytes(call), 0),
   };
-}
-
-/** Other providers' words beside OpenAI's; Google puts details behind a colon. */
-function endOf(finishReason: string | null): AnswerChoice['end'] {
-  const word = finishReason?.split(':')[0]?.trim().toLowerCase();
-  if (word === 'length' || word === 'max_tokens' || word === 'model_length') return 'length';
-  if (word === 'content_filter' || word === 'error') return word;
-  return 'finished';
 }
 
 function textOfPart(part: unknown): string {
@@ -76,13 +72,6 @@ function isMediaPart(part: unknown): boolean {
   return type !== undefined && type !== 'refusal' && !type.endsWith('text') && !isThinking(part);
 }
 
-interface ToolCall {
-  readonly name: unknown;
-  /** `custom` tools take any text. */
-  readonly input: unknown;
-  readonly isCustom: boolean;
-}
-
 function toolCallsOf(message: Readonly<Record<string, unknown>>): readonly ToolCall[] {
   const written: readonly unknown[] = Array.isArray(message['tool_calls']) ? message['tool_calls'] : [];
   const older = isRecord(message['function_call']) ? [{ function: message['function_call'] }] : [];
@@ -95,16 +84,6 @@ function toolCallsOf(message: Readonly<Record<string, unknown>>): readonly ToolC
       isCustom: isRecord(custom),
     };
   });
-}
-
-/**
- * Arguments that were left out or left empty are those of a function without any (several servers write `""`), and an
- * object instead of its text can still be read; only a text that is no JSON is of no use to anyone.
- */
-function isBroken(call: ToolCall): boolean {
-  if (typeof call.name !== 'string' || call.name === '') return true;
-  if (call.isCustom || typeof call.input !== 'string' || call.input.trim() === '') return false;
-  return parseJson(call.input) === undefined;
 }
 
 function argumentBytes(call: ToolCall): number {

@@ -6,11 +6,25 @@
  */
 import { AttemptTimer } from './attempt-timer.js';
 import type { TimerClock } from './attempt-timer.js';
+import type { FailureClass } from '../policy/failure.js';
 import type { AttemptLimits } from './upstream.js';
 
 /** What is awaited: an answer or its first token; the next token; what follows a finish; an error's body. */
 type Awaited = 'answer' | 'next-token' | 'trailer' | 'error-body';
 export type PassedLimit = Awaited | 'whole-stream';
+
+/** @returns what an attempt fails with where this limit has passed. */
+export function saysOfLimit(
+  limit: PassedLimit,
+  { answerMs, idleMs, totalMs }: AttemptLimits,
+  isStreaming: boolean,
+): [failureClass: FailureClass, message: string] {
+  if (limit === 'whole-stream') return ['timeout_total', `the stream did not end within ${totalMs} ms`];
+  if (limit === 'next-token') return ['timeout_idle', `silent for ${idleMs} ms`];
+  return isStreaming
+    ? ['timeout_ttft', `no first token within ${answerMs} ms`]
+    : ['timeout_total', `no answer within ${answerMs} ms`];
+}
 
 /** How long usage and `[DONE]` are awaited once every choice has finished. */
 const TRAILER_MS = 1_000;

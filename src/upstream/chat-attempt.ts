@@ -8,12 +8,13 @@ import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Failure, FailureClass } from '../policy/failure.js';
 import { isJsonObject } from '../stream/chat-chunk.js';
+import type { JsonObject } from '../stream/chat-chunk.js';
 import { ChatStreamReader } from '../stream/chat-stream.js';
 import type { ChatStreamEnd, ChatStreamListener } from '../stream/chat-stream.js';
-import { answerAsStream } from '../stream/chunk-repair.js';
+import { meaningOfFinish } from '../stream/finish-reason.js';
+import { answerAsStream, writtenUsage } from '../stream/chunk-repair.js';
 import { checkAnswer, estimateTokens } from './answer.js';
-import { blotSecrets } from './blot.js';
-import { LimitWatch } from './attempt-limits.js';
+import { LimitWatch, saysOfLimit } from './attempt-limits.js';
 import type { PassedLimit } from './attempt-limits.js';
 import {
   classifyErrorPayload,
@@ -24,6 +25,7 @@ import {
   streamErrorFailure,
 } from './classify.js';
 import type { ConnectionPool } from './connection-pool.js';
+import { withoutKey } from './failure-of.js';
 import { kindOfBody } from './first-byte.js';
 import { HttpExchange } from './http-exchange.js';
 import type { ExchangeFault, ExchangeListener } from './http-exchange.js';
@@ -82,6 +84,8 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
       choices: request.choices ?? 1,
       failWhenFiltered: request.onContentFilter === 'next',
       withholdUsage: request.withholdUsage ?? false,
+      toolCalls: request.toolCalls ?? 'hold',
+      ...(request.wantsUsage && { countUsage: () => this.#streamUsage(true) }),
     });
     this.#watch = new LimitWatch(limits, request.streaming, clock, (limit) => this.#onLimit(limit));
     const headers = [...route.headers, 'x-request-id', request.requestId];
@@ -194,9 +198,9 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     }
   }
 
-  onFirstToken(): void {
+  onFirstToken(held: boolean): void {
     this.#hasSpoken = true;
-    this.#handler.onFirstToken();
+    this.#handler.onFirstToken(held);
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -211,7 +215,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
   onEnd(end: ChatStreamEnd): void {
     switch (end.type) {
       case 'whole':
-        this.#complete(end.finishReason, this.#streamUsage(true));
+        this.#complete(end.finishReason, this.#streamUsage(true), this.#reader.streamId);
         break;
       case 'empty':
         this.#failOwn('empty_answer', 'the stream has no text, no tool call and no refusal');
@@ -235,13 +239,9 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
   }
 
   #onLimit(limit: PassedLimit): void {
-    const { answerMs, idleMs, totalMs } = this.#limits;
     if (this.#reading === 'trailer') this.#reader.end();
     else if (this.#reading === 'error') this.#failWithResponse();
-    else if (limit === 'whole-stream') this.#failOwn('timeout_total', `the stream did not end within ${totalMs} ms`);
-    else if (limit === 'next-token') this.#failOwn('timeout_idle', `silent for ${idleMs} ms`);
-    else if (this.#request.streaming) this.#failOwn('timeout_ttft', `no first token within ${answerMs} ms`);
-    else this.#failOwn('timeout_total', `no answer within ${answerMs} ms`);
+    else this.#failOwn(...saysOfLimit(limit, this.#limits, this.#request.streaming));
   }
 
   #finishAnswer(): void {
@@ -259,14 +259,16 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
       this.#end({ type: 'completed', outcome, status: this.#status, answer: { bytes, json }, finishReason, usage });
       return;
     }
-    this.onFirstToken();
-    if (!this.#isCancelled && isJsonObject(json)) this.onBytes(answerAsStream(json, !request.withholdUsage));
-    if (!this.#isCancelled) this.#complete(finishReason, usage);
+    this.onFirstToken(false);
+    const counted = request.wantsUsage ? { usage: writtenUsage(usage) } : {};
+    const answer: JsonObject = isJsonObject(json) ? { ...counted, ...json } : {};
+    if (!this.#isCancelled) this.onBytes(answerAsStream(answer, !request.withholdUsage));
+    if (!this.#isCancelled) this.#complete(finishReason, usage, answer['id']);
   }
 
-  #complete(finishReason: string | null, usage: TokenUsage): void {
-    const outcome = finishReason === 'content_filter' ? 'content_filter' : 'ok';
-    this.#end({ type: 'completed', outcome, status: this.#status, finishReason, usage });
+  #complete(finishReason: string | null, usage: TokenUsage, streamId: unknown): void {
+    const outcome = meaningOfFinish(finishReason) === 'content_filter' ? 'content_filter' : 'ok';
+    this.#end({ type: 'completed', outcome, status: this.#status, finishReason, ...streamIdOf(streamId), usage });
   }
 
   /** What is not 2xx, with as much of its body as has come. */
@@ -281,17 +283,16 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
   }
 
   #fail(failure: Failure, usage: TokenUsage = this.#hasSpoken ? this.#streamUsage(false) : NO_USAGE): void {
-    const delivered = this.#hasSpoken ? this.#reader.spoken : 'nothing';
-    this.#end({ type: 'failed', failure: this.#withoutKey(failure), delivered, usage });
-  }
-
-  /** Shapes of keys are blotted out already; a key of no known shape is known here alone. */
-  #withoutKey(failure: Failure): Failure {
-    const { apiKey } = this.#request.target.provider;
-    if (apiKey === undefined) return failure;
-    const { message, type, code, param } = failure.error;
-    const blot = <T extends string | null>(text: T) => (text === null ? text : blotSecrets(text, [apiKey]));
-    return { ...failure, error: { message: blot(message), type: blot(type), code: blot(code), param: blot(param) } };
+    const { delivered } = this.#reader;
+    const text = delivered === 'text' && { text: this.#reader.deliveredText };
+    this.#end({
+      type: 'failed',
+      failure: withoutKey(failure, this.#request.target.provider.apiKey),
+      delivered,
+      ...text,
+      ...streamIdOf(this.#reader.streamId),
+      usage,
+    });
   }
 
   #errorInside(payload: unknown): Failure {
@@ -346,4 +347,8 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     this.#watch.stop();
     this.#reader.stop();
   }
+}
+
+function streamIdOf(id: unknown): { readonly streamId?: string } {
+  return typeof id === 'string' && id !== '' ? { streamId: id } : {};
 }

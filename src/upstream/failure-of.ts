@@ -73,6 +73,14 @@ export function ownFailure(failureClass: FailureClass, message: string, status?:
   };
 }
 
+/** Shapes of keys are blotted out already; a key of no known shape is known to its attempt alone. */
+export function withoutKey(failure: Failure, apiKey: string | undefined): Failure {
+  if (apiKey === undefined) return failure;
+  const { message, type, code, param } = failure.error;
+  const blot = <T extends string | null>(text: T) => (text === null ? text : blotSecrets(text, [apiKey]));
+  return { ...failure, error: { message: blot(message), type: blot(type), code: blot(code), param: blot(param) } };
+}
+
 export function forbidsRetry(headers: HeaderRecord): boolean {
   return headers['x-should-retry']?.trim().toLowerCase() === 'false';
 }

@@ -65,6 +65,7 @@ describe('a streamed attempt', () => {
       outcome: 'ok',
       status: 200,
       finishReason: 'stop',
+      streamId: 'chatcmpl-A1',
       usage: { inputTokens: 9, outputTokens: 3, reported: true },
     });
     expect(calls).toEqual(['first token', 'bytes', 'end']);
@@ -175,7 +176,8 @@ describe('a stream that fails', () => {
     ['after the role', [ROLE], 'stream_cut', 'nothing'],
     ['after reasoning', [chunk({ reasoning_content: 'hm' })], 'stream_cut', 'reasoning'],
     ['after text', [ROLE, HELLO], 'stream_cut', 'text'],
-    ['inside a tool call', [chunk({ tool_calls: [{ index: 0, id: 'a' }] })], 'stream_cut', 'unresumable'],
+    ['inside a tool call', [chunk({ tool_calls: [{ index: 0, id: 'a' }] })], 'stream_cut', 'nothing'],
+    ['inside a legacy function call', [chunk({ function_call: { name: 'f' } })], 'stream_cut', 'unresumable'],
     ['with an error before the first token', [ROLE, error, DONE], 'rate_limited', 'nothing'],
     ['with an error after it', [HELLO, error], 'stream_error', 'text'],
     ['with a malformed event', [HELLO, 'data: {"id\n\n', WORLD, STOP, DONE], 'bad_response', 'text'],
@@ -183,7 +185,9 @@ describe('a stream that fails', () => {
   ])('%s', async (_, pieces, failureClass, delivered) => {
     const server = await streaming(pieces);
     const { end, text } = attempt(upstreamOf(), streamed(server));
-    expect(await end).toMatchObject({ type: 'failed', failure: { class: failureClass }, delivered });
+    const ended = await end;
+    expect(ended).toMatchObject({ type: 'failed', failure: { class: failureClass }, delivered });
+    expect('text' in ended ? ended.text : undefined).toBe(delivered === 'text' ? 'Hello' : undefined);
     expect(text()).toBe(
       delivered === 'nothing' ? '' : pieces.filter((piece) => !/error|"id\n|DONE|stop|" A"/.test(piece)).join(''),
     );

@@ -4,7 +4,7 @@
  *
  * Knows nothing of chains, retries or Nest.
  */
-import type { Failure } from '../policy/failure.js';
+import type { Delivered, Failure } from '../policy/failure.js';
 
 /** Where a model lives and how it is called; made once per configuration. */
 export interface ModelTarget {
@@ -44,6 +44,10 @@ export interface UpstreamRequest {
   readonly choices?: number;
   /** Streamed only: a usage chunk is read for the count, but not delivered, since the caller did not ask for it. */
   readonly withholdUsage?: boolean;
+  /** Streamed only: the caller asked for a usage chunk; where the upstream sends none, we count and write one. */
+  readonly wantsUsage?: boolean;
+  /** Streamed only. `hold` (where nothing is said): tool calls are delivered whole, once the answer has finished. */
+  readonly toolCalls?: 'hold' | 'pass';
   /** What `response_format` asked of the answer; checked where the answer is not streamed. */
   readonly wantsJson?: JsonExpectation;
   /** `return`: an answer that breaks `wantsJson` is delivered as it came. */
@@ -66,9 +70,6 @@ export interface TokenUsage {
   readonly reported: boolean;
 }
 
-/** How far a failed streamed attempt had got: what the caller may have seen of it. */
-export type Delivered = 'nothing' | 'reasoning' | 'text' | 'unresumable';
-
 export type AttemptEnd =
   | {
       readonly type: 'completed';
@@ -79,17 +80,32 @@ export type AttemptEnd =
       /** Not streamed: the answer as it came, already checked, and the same parsed. Streamed: absent. */
       readonly answer?: { readonly bytes: Uint8Array; readonly json: unknown };
       readonly finishReason: string | null;
+      /** The id of the stream that was delivered, where it had one. */
+      readonly streamId?: string;
       readonly usage: TokenUsage;
     }
-  | { readonly type: 'failed'; readonly failure: Failure; readonly delivered: Delivered; readonly usage: TokenUsage };
+  | {
+      readonly type: 'failed';
+      readonly failure: Failure;
+      readonly delivered: Delivered;
+      /** Where `delivered` is `text`: all of the first choice's text that `onBytes` has brought. */
+      readonly text?: string;
+      /** The id of the stream that was delivered, where it had one. */
+      readonly streamId?: string;
+      readonly usage: TokenUsage;
+    };
 
 /**
- * Called synchronously, in this order: at most one `onFirstToken`, then any number of `onBytes`, then exactly one
- * `onEnd`, last. None of them is called from within `start()`, nor after `cancel()`.
+ * Called synchronously, in this order: at most one `onFirstToken(true)`, at most one `onFirstToken(false)`, then any
+ * number of `onBytes`, then exactly one `onEnd`, last. None of them is called from within `start()`, nor after `cancel()`.
  */
 export interface AttemptHandler {
-  /** Streamed only. What was held until now (a role-only chunk) comes with the first `onBytes` after it. */
-  onFirstToken(): void;
+  /**
+   * Streamed only. What was held until now (a role-only chunk) comes with the first `onBytes` after it.
+   * @param held the model has spoken, but nothing goes out yet (a tool call, until the answer finishes); once something
+   * does, it is called again with false.
+   */
+  onFirstToken(held: boolean): void;
   /** Streamed only: whole SSE events, as they came; never `[DONE]`, an error event or a part of an event. */
   onBytes(bytes: Uint8Array): void;
   onEnd(end: AttemptEnd): void;

@@ -150,7 +150,7 @@ export function attempt(
     request,
     { ...LIMITS, ...limits },
     {
-      onFirstToken: () => void calls.push('first token'),
+      onFirstToken: (held) => void calls.push(held ? 'held token' : 'first token'),
       onBytes(bytes) {
         if (calls.at(-1) !== 'bytes') calls.push('bytes');
         pieces.push(bytes);

@@ -57,7 +57,12 @@ export class Stage {
   /** Starts a request whose attempts end so, in order; the last ending counts for every further one. */
   start(endings: readonly Ending[], request: StagedRequest = {}): RunningRequest {
     const { requestId = 'r-1', route = {}, streaming = false, drills } = request;
-    const plan = new Routes(this.settings).plan(route, { streaming, fallback: true, overHttp: true });
+    const plan = new Routes(this.settings).plan(route, {
+      streaming,
+      isContinuable: true,
+      fallback: true,
+      overHttp: true,
+    });
     const left = [...endings];
     const sink: RequestSink = {
       onCommit() {},
@@ -80,7 +85,7 @@ export class Stage {
   #attempt(ending: Ending, handler: AttemptHandler) {
     const { ttftMs } = ending;
     const stops: (() => void)[] = [];
-    if (ttftMs !== undefined) stops.push(this.clock.setTimer(ttftMs, () => handler.onFirstToken()));
+    if (ttftMs !== undefined) stops.push(this.clock.setTimer(ttftMs, () => handler.onFirstToken(false)));
     stops.push(this.clock.setTimer(ending.afterMs ?? 100, () => handler.onEnd(endOf(ending))));
     return {
       cancel: () => {
