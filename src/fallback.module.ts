@@ -13,11 +13,11 @@ import {
   type Provider,
   type Type,
 } from '@nestjs/common';
-import { ConfigModule, ConfigService } from '@nestjs/config';
-import { setImmediate } from 'node:timers/promises';
+import { ConfigModule, type ConfigService } from '@nestjs/config';
 import { systemClock } from './chain/clock.js';
 import { Engine } from './chain/engine.js';
 import { ChainEvents } from './chain/events.js';
+import { FallbackConfigError } from './config/config-error.js';
 import { loadSettings } from './config/load-settings.js';
 import type { FallbackOptions } from './config/options.js';
 import type { Settings } from './config/settings.js';
@@ -26,6 +26,7 @@ import { ConversationMemory } from './fallback/conversation-memory.js';
 import { chainNamed, chainNames, getFallbackChainToken } from './fallback/fallback-chain.js';
 import { FallbackChainService } from './fallback/fallback-chain.service.js';
 import { FallbackEvents } from './fallback/fallback-events.js';
+import { HostConfiguration, hostConfiguration } from './fallback/host-configuration.js';
 import { ModelManagerService } from './fallback/model-manager.service.js';
 import { FALLBACK_OPTIONS, SETTINGS } from './fallback/tokens.js';
 import { FallbackHealthIndicator } from './health/fallback-health-indicator.js';
@@ -34,6 +35,7 @@ import { healthControllers } from './health/health.controller.js';
 import { Readiness } from './health/readiness.js';
 import { ChatCompletionsController } from './http/chat-completions.controller.js';
 import { ChatController } from './http/chat.controller.js';
+import { IdleConnections } from './http/idle-connections.js';
 import { MetricsController, MetricsText } from './http/metrics.controller.js';
 import { ModelsController } from './http/models.controller.js';
 import { mountedAt } from './http/mounted.js';
@@ -91,15 +93,25 @@ export class FallbackModule {
 
 function optionsProviders(options: FallbackAsyncOptions): Provider[] {
   const { useFactory, inject, useClass, useExisting } = options;
-  if (useFactory) return [{ provide: FALLBACK_OPTIONS, useFactory, inject: inject ?? [] }];
+  if (useFactory) {
+    // What the host's factory looks up in its configuration is there by then.
+    const make = async (_: ConfigService, ...args: never[]) => givenBy(await useFactory(...args));
+    return [{ provide: FALLBACK_OPTIONS, useFactory: make, inject: [HostConfiguration, ...(inject ?? [])] }];
+  }
   const factory = useExisting ?? useClass;
   if (!factory) throw new TypeError('FallbackModule.forRootAsync: expected useFactory, useClass or useExisting');
   const create: Provider = {
     provide: FALLBACK_OPTIONS,
-    useFactory: (made: FallbackOptionsFactory) => made.createFallbackOptions(),
-    inject: [factory],
+    useFactory: async (_: ConfigService, made: FallbackOptionsFactory) => givenBy(await made.createFallbackOptions()),
+    inject: [HostConfiguration, factory],
   };
   return useExisting ? [create] : [factory, create];
+}
+
+/** A factory that gives nothing has forgotten to: unlike `forRoot()`, which has nothing to say. */
+function givenBy(made: FallbackOptions | undefined): FallbackOptions {
+  if (made !== undefined && made !== null) return made;
+  throw new FallbackConfigError([`options=${String(made)}: expected an object, made by the factory of forRootAsync`]);
 }
 
 function define(
@@ -109,14 +121,8 @@ function define(
   declaredChains: readonly string[],
 ): DynamicModule {
   const { controllers = false, path = '', isGlobal = false, conversationStore } = extras;
-  const groups = controllers === true ? ROUTE_GROUPS : controllers === false ? [] : controllers;
-  const chains = chainNames(declaredChains).map((name): FactoryProvider => {
-    return {
-      provide: getFallbackChainToken(name),
-      useFactory: (models: ModelManagerService, chain: FallbackChainService) => chainNamed(name, models, chain),
-      inject: [ModelManagerService, FallbackChainService],
-    };
-  });
+  const asked = controllers === true ? ROUTE_GROUPS : controllers === false ? [] : controllers;
+  const groups = ROUTE_GROUPS.filter((group) => asked.includes(group));
   const store: Provider = conversationStore
     ? { provide: ConversationStore, useClass: conversationStore }
     : { provide: ConversationStore, useFactory: () => new LocalConversations() };
@@ -125,33 +131,55 @@ function define(
     global: isGlobal,
     imports: [ConfigModule, ...imports, ...(groups.includes('health') ? [healthChecks()] : [])],
     controllers: controllersOf(groups, path),
-    providers: [...options, store, ...CORE, ...chains, ...routeProviders(groups), Shutdown],
-    exports: [
-      FALLBACK_OPTIONS,
-      ModelManagerService,
-      FallbackChainService,
-      FallbackEvents,
-      FallbackHealthIndicator,
-      ConversationStore,
-      ...chains.map((chain) => chain.provide),
-      ...INTERNAL,
-    ],
+    // Read when the app is compiled: by then every `@InjectFallbackChain` of the host has been seen.
+    get providers() {
+      const chains = chainNames(declaredChains).map(chainProvider);
+      return [...checkedGroups(asked), ...options, store, ...CORE, ...chains, ...routeProviders(groups), Shutdown];
+    },
+    get exports() {
+      return [...EXPORTS, ...chainNames(declaredChains).map((name) => getFallbackChainToken(name)), ...INTERNAL];
+    },
   };
+}
+
+const EXPORTS = [
+  FALLBACK_OPTIONS,
+  ModelManagerService,
+  FallbackChainService,
+  FallbackEvents,
+  FallbackHealthIndicator,
+  ConversationStore,
+];
+
+function chainProvider(name: string): FactoryProvider {
+  return {
+    provide: getFallbackChainToken(name),
+    useFactory: (models: ModelManagerService, chain: FallbackChainService) => chainNamed(name, models, chain),
+    inject: [ModelManagerService, FallbackChainService],
+  };
+}
+
+/** Shows at `compile()`, as every fault of the options does. */
+function checkedGroups(asked: readonly string[]): Provider[] {
+  const unknown = asked.filter((group) => !(ROUTE_GROUPS as readonly string[]).includes(group));
+  if (unknown.length === 0) return [];
+  const faults = unknown.map((group) => `options.controllers: ${group}: expected any of ${ROUTE_GROUPS.join(', ')}`);
+  const fail = (): never => {
+    throw new FallbackConfigError(faults);
+  };
+  return [{ provide: Symbol('nestjs-llm-fallback.faults'), useFactory: fail }];
 }
 
 /** For the gateway, which works on the same instance. */
 const INTERNAL = [Engine, SimulatedHost, SETTINGS, ChatDesk, Readiness];
 
 const CORE: Provider[] = [
+  hostConfiguration,
   {
     provide: SETTINGS,
-    inject: [FALLBACK_OPTIONS, ConfigService],
-    useFactory: async (options: FallbackOptions, config: ConfigService): Promise<Settings> => {
-      // What the host's ConfigModule loads is in place once every synchronous provider is made, wherever it stands
-      // among the imports: they are all made before the event loop turns.
-      await setImmediate();
-      return loadSettings({ options, readVariable: (name) => config.get(name) });
-    },
+    inject: [FALLBACK_OPTIONS, HostConfiguration],
+    useFactory: (options: FallbackOptions, config: ConfigService): Settings =>
+      loadSettings({ options, readVariable: (name) => config.get(name) }),
   },
   SimulatedHost,
   {
@@ -180,7 +208,11 @@ const CORE: Provider[] = [
   },
   ModelManagerService,
   FallbackChainService,
-  FallbackEvents,
+  {
+    provide: FallbackEvents,
+    inject: [Engine, EventLog],
+    useFactory: (engine: Engine, log: EventLog) => new FallbackEvents(engine, (fault) => log.listenerFault(fault)),
+  },
   ...healthProviders,
   {
     provide: EventLog,
@@ -215,7 +247,11 @@ function routeProviders(groups: readonly RouteGroup[]): Provider[] {
     { provide: PROMETHEUS, useFactory: createPrometheus },
     { provide: MetricsText, useExisting: PROMETHEUS },
   ];
-  return [...(groups.includes('metrics') ? metrics : []), ...(groups.includes('health') ? healthRouteProviders : [])];
+  return [
+    ...(groups.length > 0 ? [IdleConnections] : []),
+    ...(groups.includes('metrics') ? metrics : []),
+    ...(groups.includes('health') ? healthRouteProviders : []),
+  ];
 }
 
 /** What is under way runs on until the host's server has closed; then it is aborted and every handle let go. */

@@ -5,6 +5,7 @@
  * Every input is one synchronous turn: record the outcome on the board, ask the machine, carry out its commands, set
  * the timer, emit. That is what makes claims (a try while everything rests, later budgets and trials) race-free.
  */
+import { AsyncResource } from 'node:async_hooks';
 import { type AttemptOutcome, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { RequestPlan } from '../policy/plan.js';
 import type { AttemptKind, Command, Input, Resume } from '../policy/request-commands.js';
@@ -111,11 +112,6 @@ export class ChainRunner {
     return this.#live.size;
   }
 
-  /** Ends what is under way, as if every caller had left. */
-  cancelAll(): void {
-    for (const run of this.#live) run.cancel();
-  }
-
   /** Ends what is under way, and tells every caller so. */
   shutDown(): void {
     for (const run of this.#live) run.shutDown();
@@ -146,6 +142,8 @@ class RequestRun implements RunningRequest {
   readonly #deps: ChainRunnerDeps;
   readonly #onEnd: () => void;
   readonly #machine: RequestMachine;
+  /** Of whoever asked: bytes arrive in the async context of whoever opened the socket. A snapshot() costs 3 µs more. */
+  readonly #context = new AsyncResource('FallbackRequest', { requireManualDestroy: true });
   readonly #attempts: Attempt[] = [];
   readonly #inbox: Input[] = [];
   readonly #startedAtMs: number;
@@ -180,11 +178,11 @@ class RequestRun implements RunningRequest {
   }
 
   cancel(): void {
-    this.#take({ type: 'cancelled' });
+    this.#context.runInAsyncScope(() => this.#take({ type: 'cancelled' }));
   }
 
   shutDown(): void {
-    this.#take({ type: 'cancelled', because: 'shut-down' });
+    this.#context.runInAsyncScope(() => this.#take({ type: 'cancelled', because: 'shut-down' }));
   }
 
   pause(): void {
@@ -312,15 +310,14 @@ class RequestRun implements RunningRequest {
         const nowMs = this.#deps.clock.nowMs();
         attempt.ttftMs ??= nowMs - attempt.startedAtMs;
         if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim);
-        this.#take({ type: 'first-token', attempt: attempt.id, held });
+        this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
         if (held && !this.#hasCommitted && !this.#isFinished) this.#request.sink.onHeld?.(this.#soFar(attempt, nowMs));
       },
       onBytes: (bytes) => {
         if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
       },
       onEnd: (end) => {
-        if (attempt.record) return;
-        this.#endAttempt(attempt, end);
+        if (!attempt.record) this.#context.runInAsyncScope(() => this.#endAttempt(attempt, end));
       },
     };
   }

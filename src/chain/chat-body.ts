@@ -18,6 +18,8 @@ export interface BodyTarget {
 export interface ChatBody {
   readonly streaming: boolean;
   readonly wantsJson?: JsonExpectation;
+  /** The caller asked for a usage chunk (`stream_options.include_usage`). */
+  readonly wantsUsage: boolean;
   /** How many choices were asked for (`n`). */
   readonly choices?: number;
   /** A text that broke off can be gone on with: no JSON was asked for, one choice, no `logprobs`. */
@@ -53,9 +55,14 @@ function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {
     ...(wantsJson && { wantsJson }),
     ...(typeof params['n'] === 'number' && { choices: params['n'] }),
     isContinuable: isContinuable(params),
+    wantsUsage: asksForUsage(params['stream_options']),
     bytesFor: ({ id }) => Buffer.concat([before, Buffer.from(JSON.stringify(id)), after]),
     continuing: (request) => bodyFromParams(continuationParams(params, request)),
   };
+}
+
+function asksForUsage(streamOptions: unknown): boolean {
+  return isRecord(streamOptions) && streamOptions['include_usage'] === true;
 }
 
 function isContinuable({ response_format: format, n, logprobs }: Json): boolean {

@@ -10,6 +10,7 @@ import type { AttemptHandler, RunningAttempt } from '../upstream/upstream.js';
 import { type AttemptOrder, ChainRunner, type RequestSink, type RunningRequest } from './chain-runner.js';
 import type { ChatBody } from './chat-body.js';
 import type { Clock } from './clock.js';
+import { notANumberError, shutDownError } from './errors.js';
 import type { ChainEvents } from './events.js';
 import { ModelBoard } from './model-board.js';
 import { type Route, Routes } from './routes.js';
@@ -46,6 +47,7 @@ export class Engine {
   readonly #runner: ChainRunner;
   #settings: Settings;
   #routes: Routes;
+  #isClosed = false;
 
   constructor(deps: EngineDeps) {
     const { settings, events, clock, random } = deps;
@@ -86,6 +88,8 @@ export class Engine {
         streaming: body.streaming,
         onInvalidOutput: policy.onInvalidOutput,
         onContentFilter: policy.onContentFilter,
+        toolCalls: policy.stream.toolCalls,
+        wantsUsage: body.wantsUsage,
         requestId,
         ...(body.wantsJson && { wantsJson: body.wantsJson }),
         ...(body.choices !== undefined && { choices: body.choices }),
@@ -121,14 +125,16 @@ export class Engine {
     this.#runner.shutDown();
   }
 
-  /** Aborts what is still under way, and lets go of every connection. */
+  /** Aborts what is still under way, and lets go of every connection; who asks afterwards is told so at once. */
   async close(): Promise<void> {
-    this.#runner.cancelAll();
+    this.#isClosed = true;
+    this.shutDown();
     await this.upstream.close();
   }
 
   #plan(call: CallRules, streaming: boolean, isContinuable: boolean, overHttp: boolean): RequestPlan {
     const { deadlineMs } = call;
+    if (Number.isNaN(deadlineMs)) throw notANumberError('deadlineMs');
     return this.#routes.plan(call.route, {
       streaming,
       isContinuable,
@@ -144,6 +150,7 @@ export class Engine {
     ask: (order: AttemptOrder, handler: AttemptHandler) => RunningAttempt,
     sink: RequestSink,
   ): RunningRequest {
+    if (this.#isClosed) throw shutDownError(plan.chain);
     const drills = this.#settings.drills ? call.drills : undefined;
     return this.#runner.start({ requestId: call.requestId, plan, ask, sink, ...(drills && { drills }) });
   }

@@ -118,12 +118,7 @@ export function errorOf({ verdict, attempts, sentChars }: EndedRequest, chain: s
         message: brokenMessage(verdict.failure, verdict.why, sentChars, attempts),
       });
     case 'shut-down':
-      return new FallbackExhaustedError({
-        chain,
-        because: 'shut-down',
-        attempts,
-        retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS,
-      });
+      return shutDownError(chain, attempts);
     case 'exhausted':
       return new FallbackExhaustedError({
         chain,
@@ -134,6 +129,16 @@ export function errorOf({ verdict, attempts, sentChars }: EndedRequest, chain: s
     default:
       return verdict satisfies never;
   }
+}
+
+export function shutDownError(chain: string, attempts: readonly AttemptRecord[] = []): FallbackExhaustedError {
+  return new FallbackExhaustedError({ chain, because: 'shut-down', attempts, retryAfterMs: RETRY_AFTER_SHUT_DOWN_MS });
+}
+
+/** Compared with, it would be no limit at all. */
+export function notANumberError(param: string): FallbackRejectedError {
+  const message = `${param}: NaN: expected milliseconds.`;
+  return new FallbackRejectedError({ message, status: 400, code: 'invalid_value', class: 'invalid_request', param });
 }
 
 export function unknownModelError(message: string): FallbackRejectedError {

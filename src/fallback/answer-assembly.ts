@@ -37,9 +37,9 @@ export class AnswerAssembly {
 
   completion(): OpenAI.ChatCompletion {
     const choices = [...this.#choices]
-      .sort(([a], [b]) => a - b)
+      .toSorted(([a], [b]) => a - b)
       .map(([index, choice]) => {
-        const calls = [...choice.toolCalls].sort(([a], [b]) => a - b).map(([, call]) => call);
+        const calls = [...choice.toolCalls].toSorted(([a], [b]) => a - b).map(([, call]) => call);
         const message = { role: 'assistant', content: null, refusal: null, ...choice.message };
         return {
           index,

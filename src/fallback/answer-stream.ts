@@ -38,7 +38,8 @@ const GO_ON_BELOW_CHUNKS = 16;
 export interface AnswerStreamSource {
   readonly chainName: string;
   readonly signal?: AbortSignal;
-  readonly start: (sink: RequestSink) => Promise<RunningRequest>;
+  /** What comes before the asking. @returns what asks. */
+  readonly prepare: () => Promise<(sink: RequestSink) => RunningRequest>;
   /** True when the stream broke and another model is being asked to go on; false once one does. */
   readonly onWaiting?: (isWaiting: boolean) => void;
   /** Before `result` resolves. */
@@ -172,9 +173,9 @@ export class AnswerStream implements ChatStream, RequestSink {
 
   async #start(): Promise<void> {
     try {
-      const running = await this.#source.start(this);
-      this.#running = running;
-      if (this.#ending) running.cancel();
+      const ask = await this.#source.prepare();
+      if (this.#ending) return;
+      this.#running = ask(this);
       this.#adjustFlow();
     } catch (error) {
       this.#fail(error);

@@ -12,6 +12,7 @@ import type { FailureClass } from '../policy/failure.js';
 import type { Message } from '../store/conversation-store.js';
 import { AnswerStream } from './answer-stream.js';
 import type { ChatInput, ChatOptions, ChatResult } from './call-options.js';
+import { CallersLeave } from './callers-leave.js';
 import type { ConversationMemory } from './conversation-memory.js';
 import { countDropped } from './conversation-window.js';
 
@@ -55,10 +56,10 @@ export class ChatDesk {
     return new AnswerStream({
       ...(options.signal && { signal: options.signal }),
       ...(options.onWaiting && { onWaiting: options.onWaiting }),
-      start: async (sink) => {
+      prepare: async () => {
         const asked = messagesOf(input);
-        const history = await this.#historyOf(options);
-        return this.#engine.startChat(callOf(conversationBody(asked, history, options, true), options), sink);
+        const call = callOf(conversationBody(asked, await this.#historyOf(options), options, true), options);
+        return (sink) => this.#engine.startChat(call, sink);
       },
       chainName: options.chain ?? 'default',
       onAnswered: (message) => this.#remember(options, messagesOf(input), message),
@@ -67,26 +68,25 @@ export class ChatDesk {
 
   #ask(call: ChatCall, signal: AbortSignal | undefined): Promise<ChatResult> {
     return new Promise((resolve, reject) => {
+      const leave = new CallersLeave(signal);
       const sink: RequestSink = {
         onCommit() {},
         onBytes() {},
         onFinish: (result) => {
-          signal?.removeEventListener('abort', abort);
+          leave.end();
           const error = errorOf(result, call.route.chain ?? 'default');
           if (error) reject(error);
           else if (result.end) resolve(chatResultOf(result, result.end.answer?.json));
-          else reject(signal?.reason);
+          else reject(leave.reason);
         },
       };
-      const running = this.#engine.startChat(call, sink);
-      const abort = () => running.cancel();
-      signal?.addEventListener('abort', abort, { once: true });
+      leave.cancels(this.#engine.startChat(call, sink));
     });
   }
 
   async #historyOf(options: DeskOptions): Promise<readonly Message[]> {
-    const { userId, owner = HOST_OWNER } = options;
-    return userId === undefined ? [] : this.memory.recall(owner, userId);
+    const { userId, owner = HOST_OWNER, signal } = options;
+    return userId === undefined ? [] : this.memory.recall(owner, userId, signal);
   }
 
   async #remember(options: DeskOptions, asked: readonly Message[], answer: Message | undefined): Promise<void> {
@@ -132,7 +132,7 @@ function conversationBody(
     bodyFromParams({
       ...params,
       messages: [...before, ...history.slice(dropped), ...asked],
-      ...(streaming && { stream: true }),
+      stream: streaming || undefined,
     });
   const answerTokens = params?.max_completion_tokens ?? params?.max_tokens;
   const droppedFor = (target: BodyTarget) =>

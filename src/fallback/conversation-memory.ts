@@ -26,9 +26,10 @@ export class ConversationMemory {
     return this.#lastFault;
   }
 
-  /** @returns the conversation so far; empty where there is none or the store fails. */
-  async recall(owner: string, userId: string): Promise<readonly Message[]> {
-    return (await this.#try('read', () => this.#store.read(owner, userId))) ?? [];
+  /** @returns the conversation so far; empty where there is none, the store fails, or the caller leaves meanwhile. */
+  async recall(owner: string, userId: string, signal?: AbortSignal): Promise<readonly Message[]> {
+    const messages = await this.#try('read', () => this.#store.read(owner, userId).then(checked), signal);
+    return messages ?? [];
   }
 
   async remember(owner: string, userId: string, exchange: readonly Message[]): Promise<void> {
@@ -40,21 +41,34 @@ export class ConversationMemory {
     await this.#store.forget(owner, userId);
   }
 
-  async #try<T>(operation: 'read' | 'append', run: () => Promise<T>): Promise<T | undefined> {
-    let timer: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${PATIENCE_MS} ms`)), PATIENCE_MS);
-    });
+  async #try<T>(operation: 'read' | 'append', run: () => Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
+    const { promise: tooLate, reject: giveUp } = Promise.withResolvers<never>();
+    const leave = (): void => giveUp(signal?.reason);
+    const timer = setTimeout(() => giveUp(new Error(`no answer within ${PATIENCE_MS} ms`)), PATIENCE_MS);
+    signal?.addEventListener('abort', leave, { once: true });
     try {
       const value = await Promise.race([run(), tooLate]);
       this.#lastFault = undefined;
       return value;
     } catch (error) {
-      this.#lastFault = { atEpochMs: Date.now(), message: error instanceof Error ? error.message : 'unknown' };
-      this.#onFault({ operation, error });
+      // That the caller left is no fault of the store's.
+      if (!signal?.aborted) this.#note(operation, error);
       return undefined;
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', leave);
     }
   }
+
+  #note(operation: 'read' | 'append', error: unknown): void {
+    this.#lastFault = { atEpochMs: Date.now(), message: error instanceof Error ? error.message : 'unknown' };
+    this.#onFault({ operation, error });
+  }
+}
+
+/** A host's store is anybody's code. */
+function checked(messages: readonly Message[] | undefined): readonly Message[] {
+  if (messages === undefined || messages === null) return [];
+  if (Array.isArray(messages)) return messages;
+  throw new TypeError('the store gave something else than a list of messages');
 }

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { AttemptOrder, RequestSink } from '../chain/chain-runner.js';
-import { Engine } from '../chain/engine.js';
+import { type CallRules, Engine } from '../chain/engine.js';
 import { errorOf } from '../chain/errors.js';
 import type { ModelSettings } from '../config/settings.js';
 import { type Failure, type FailureClass, isFailureClass, traitsOf } from '../policy/failure.js';
 import { classifyThrown, ownFailure } from '../upstream/classify.js';
 import type { AttemptHandler, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
 import type { Answered, CallOptions } from './call-options.js';
+import { CallersLeave } from './callers-leave.js';
 
 /** What `run` is given. */
 export interface Attempt {
@@ -49,45 +50,57 @@ export class FallbackChainService {
     run: (attempt: Attempt) => PromiseLike<T>,
     options: ExecuteOptions = {},
   ): Promise<Answered & { value: T }> {
-    const { signal, chain, models, fallback, deadlineMs, classify } = options;
-    if (signal?.aborted) return Promise.reject(signal.reason);
-    const { promise, resolve, reject } = Promise.withResolvers<Answered & { value: T }>();
-    let value: { readonly is: T } | undefined;
-    const sink: RequestSink = {
-      onCommit() {},
-      onBytes() {},
-      onFinish: (result) => {
-        signal?.removeEventListener('abort', abort);
-        const error = errorOf(result, chain ?? 'default');
-        if (error) reject(error);
-        else if (result.verdict.type === 'answered' && value) {
-          const { model = '', fallbackUsed, attempts, latencyMs } = result;
-          resolve({ value: value.is, model, fallbackUsed, attempts, latencyMs: Math.round(latencyMs) });
-        } else reject(signal?.reason);
-      },
-    };
-    const ask = (order: AttemptOrder, model: ModelSettings, handler: AttemptHandler) =>
-      runAttempt(order, model, handler, { run, classify, keep: (is) => (value = { is }) });
-    const running = this.#engine.startExecution(
-      {
-        requestId: randomUUID(),
-        route: { ...(chain !== undefined && { chain }), ...(models && { models }) },
-        ...(fallback !== undefined && { fallback }),
-        ...(deadlineMs !== undefined && { deadlineMs }),
-      },
-      ask,
-      sink,
-    );
-    const abort = () => running.cancel();
-    signal?.addEventListener('abort', abort, { once: true });
-    return promise;
+    const { signal, chain, classify } = options;
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted();
+      const leave = new CallersLeave(signal);
+      let value: { readonly is: T } | undefined;
+      let thrown: unknown;
+      const sink: RequestSink = {
+        onCommit() {},
+        onBytes() {},
+        onFinish: (result) => {
+          leave.end();
+          const error = errorOf(result, chain ?? 'default');
+          if (error) reject(withCause(error, thrown));
+          else if (result.verdict.type === 'answered' && value) {
+            const { model = '', fallbackUsed, attempts, latencyMs } = result;
+            resolve({ value: value.is, model, fallbackUsed, attempts, latencyMs: Math.round(latencyMs) });
+          } else reject(leave.reason);
+        },
+      };
+      const ask = (order: AttemptOrder, model: ModelSettings, handler: AttemptHandler) =>
+        runAttempt(order, model, handler, {
+          run,
+          classify,
+          keep: (is) => (value = { is }),
+          blame: (error) => (thrown = error),
+        });
+      leave.cancels(this.#engine.startExecution(rulesOf(options), ask, sink));
+    });
   }
+}
+
+/** Not enumerable, as every cause: another SDK's error may hold the key it was called with. */
+function withCause(error: Error, cause: unknown): Error {
+  if (cause !== undefined) Object.defineProperty(error, 'cause', { value: cause, configurable: true, writable: true });
+  return error;
+}
+
+function rulesOf({ chain, models, fallback, deadlineMs }: ExecuteOptions): CallRules {
+  return {
+    requestId: randomUUID(),
+    route: { ...(chain !== undefined && { chain }), ...(models && { models }) },
+    ...(fallback !== undefined && { fallback }),
+    ...(deadlineMs !== undefined && { deadlineMs }),
+  };
 }
 
 interface Execution<T> {
   readonly run: (attempt: Attempt) => PromiseLike<T>;
   readonly classify: ((error: unknown) => FailureClass | undefined) | undefined;
   readonly keep: (value: T) => void;
+  readonly blame: (error: unknown) => void;
 }
 
 /** A promise as an attempt: its resolution is its answer, its limit the attempt's. */
@@ -131,7 +144,11 @@ function runAttempt<T>(
           execution.keep(value);
           handler.onEnd({ type: 'completed', outcome: 'ok', finishReason: null, usage: NO_USAGE });
         }),
-      (error: unknown) => end(() => fail(failureOf(error, execution.classify))),
+      (error: unknown) =>
+        end(() => {
+          execution.blame(error);
+          fail(failureOf(error, execution.classify));
+        }),
     );
   return {
     cancel: () => end(() => controller.abort(new DOMException('The attempt was cancelled.', 'AbortError'))),

@@ -17,17 +17,17 @@ export interface FallbackChain {
 const DEFAULT_CHAIN = 'default';
 
 /**
- * The names that `@InjectFallbackChain` was used with. A decorator runs before any module is made, and a chain may
- * stand in a file that is read only then; so the module provides a token for every name that was asked for.
+ * The names whose tokens were asked for. A decorator runs before any app is compiled, and a chain may stand in a file
+ * that is read only then; so the module provides a token for every name that was asked for.
  */
 const askedNames = new Set<string>([DEFAULT_CHAIN]);
 
 export function getFallbackChainToken(chain: string = DEFAULT_CHAIN): InjectionToken {
+  askedNames.add(chain);
   return `nestjs-llm-fallback.chain.${chain}`;
 }
 
 export function InjectFallbackChain(chain: string = DEFAULT_CHAIN): PropertyDecorator & ParameterDecorator {
-  askedNames.add(chain);
   return Inject(getFallbackChainToken(chain));
 }
 

@@ -9,15 +9,17 @@ const LOOK_EVERY_MS = 500;
 export class FileWatch {
   readonly #path: string;
   readonly #onChange: () => void;
+  readonly #lookEveryMs: number;
   #timer: NodeJS.Timeout | undefined;
   /** What it looked like when it was last told of. */
   #told: string | undefined;
   /** What it looked like last time: a file that is still being written looks different each time. */
   #seen: string | undefined;
 
-  constructor(path: string, onChange: () => void) {
+  constructor(path: string, onChange: () => void, lookEveryMs = LOOK_EVERY_MS) {
     this.#path = path;
     this.#onChange = onChange;
+    this.#lookEveryMs = lookEveryMs;
   }
 
   async start(): Promise<this> {
@@ -33,7 +35,7 @@ export class FileWatch {
   }
 
   #schedule(): void {
-    this.#timer = setTimeout(() => void this.#check(), LOOK_EVERY_MS).unref();
+    this.#timer = setTimeout(() => void this.#check(), this.#lookEveryMs).unref();
   }
 
   async #check(): Promise<void> {

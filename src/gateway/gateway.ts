@@ -3,9 +3,9 @@
  * signals, exit codes and what is printed are `serve.ts`'s.
  */
 import type { AddressInfo } from 'node:net';
-import { Logger as NestLogger } from '@nestjs/common';
+import { type INestApplication, Logger as NestLogger } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyAdapter, NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Logger } from 'nestjs-pino';
 import { Engine } from '../chain/engine.js';
 import { Readiness } from '../health/readiness.js';
@@ -16,7 +16,7 @@ import type { LogStreams } from '../telemetry/pino-file.js';
 import { AppModule } from './app.module.js';
 import { Callers } from './callers.js';
 import { ConfigReload } from './config-reload.js';
-import { Drain } from './drain.js';
+import { Drain, type DrainLimits } from './drain.js';
 import { ErrorFilter } from './error-filter.js';
 import { FileWatch } from './file-watch.js';
 import { type GatewayConfiguration, readVariable } from './gateway-configuration.js';
@@ -44,15 +44,7 @@ export async function startGateway(configuration: GatewayConfiguration, streams:
   const { gateway, options, settings } = configuration;
   const drain = new Drain();
   const adapter = createHttpServer({ callers: new Callers(gateway), drain });
-  const app = await NestFactory.create<NestFastifyApplication>(
-    AppModule.forRoot(configuration, streams.stream),
-    adapter,
-    // Which module and which route was set up is nobody's news.
-    { bodyParser: false, abortOnError: false, logger: ['warn', 'error', 'fatal'] },
-  );
-  app.useGlobalFilters(new ErrorFilter());
-  await app.init();
-  app.useLogger(app.get(Logger));
+  const app = await createApp(configuration, streams, adapter);
   const log = hostLogSink(new NestLogger('Gateway'));
   const engine = app.get(Engine, { strict: false });
   const simulated = app.get(SimulatedHost, { strict: false });
@@ -68,30 +60,55 @@ export async function startGateway(configuration: GatewayConfiguration, streams:
     await app.close();
     throw error;
   }
-
-  const close = async () => {
-    watch?.stop();
-    const server = app.getHttpServer();
-    const closeAgain = setInterval(() => server.closeAllConnections(), CLOSE_AGAIN_MS);
-    await app.close();
-    clearInterval(closeAgain);
-  };
   return {
     url: urlOf(app.getHttpServer().address()),
     log,
     reload,
     stop: async (quietMs) => {
-      const graceMs = gateway.shutdownGraceMs;
-      log.info({ under_way: drain.underWay }, 'Draining: not ready any more, requests under way are finished');
-      app.get(Readiness, { strict: false }).drain();
-      if (!(await drain.untilQuiet({ quietMs, graceMs }))) {
-        log.warn({ under_way: drain.underWay }, `Not all requests finished within ${graceMs} ms: they are ended`);
-        engine.shutDown();
-        await drain.untilQuiet({ quietMs: 0, graceMs: LAST_WORDS_MS });
-      }
-      await close();
+      await finishWhatIsUnderWay(app, { drain, log, quietMs, graceMs: gateway.shutdownGraceMs });
+      watch?.stop();
+      await closeApp(app);
     },
   };
+}
+
+async function createApp(
+  configuration: GatewayConfiguration,
+  streams: LogStreams,
+  adapter: FastifyAdapter,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.forRoot(configuration, streams.stream),
+    adapter,
+    // Which module and which route was set up is nobody's news.
+    { bodyParser: false, abortOnError: false, logger: ['warn', 'error', 'fatal'] },
+  );
+  app.useGlobalFilters(new ErrorFilter());
+  await app.init();
+  app.useLogger(app.get(Logger));
+  return app;
+}
+
+interface Leaving extends DrainLimits {
+  readonly drain: Drain;
+  readonly log: LogSink;
+}
+
+async function finishWhatIsUnderWay(app: INestApplication, leaving: Leaving): Promise<void> {
+  const { drain, log, quietMs, graceMs } = leaving;
+  log.info({ under_way: drain.underWay }, 'Draining: not ready any more, requests under way are finished');
+  app.get(Readiness, { strict: false }).drain();
+  if (await drain.untilQuiet({ quietMs, graceMs })) return;
+  log.warn({ under_way: drain.underWay }, `Not all requests finished within ${graceMs} ms: they are ended`);
+  app.get(Engine, { strict: false }).shutDown();
+  await drain.untilQuiet({ quietMs: 0, graceMs: LAST_WORDS_MS });
+}
+
+/** Connections that carry nothing, or nothing any more, do not keep it. */
+async function closeApp(app: NestFastifyApplication): Promise<void> {
+  const closeConnections = setInterval(() => app.getHttpServer().closeAllConnections(), CLOSE_AGAIN_MS);
+  await app.close();
+  clearInterval(closeConnections);
 }
 
 function urlOf(address: AddressInfo | string | null): string {

@@ -75,6 +75,12 @@ export function refuse(
   headers: Record<string, string> = {},
 ): void {
   const exchange = openExchange(request, reply);
+  if (!exchange.request.complete) {
+    // Fastify would close the connection under a body that is too large: whoever still sends it would see a reset instead
+    // of the refusal. Silent and endless senders are cut all the same.
+    exchange.response.removeHeader('connection');
+    exchange.request.resume();
+  }
   sendError(exchange, error, { 'x-request-id': exchange.requestId, ...headers });
 }
 

@@ -16,7 +16,7 @@ import { ModelHealth } from './model-health.js';
 /** How long a provider that lists no models is not asked again. */
 const SILENT_MS = 3_600_000;
 /** A new configuration may want shorter intervals than the one that is being slept through. */
-const LONGEST_SLEEP_MS = 30_000;
+const LONGEST_SLEEP_MS = 60_000;
 /** Longer than the interval, by up to this share of it. */
 const JITTER = 0.1;
 

@@ -7,7 +7,7 @@
  * - A provider that refused the key (`auth`, `permission`, `quota`): the same, unless this key has served traffic before.
  *   Keys may be allowed to chat and forbidden to list; where a key stops working, traffic says so.
  * - A model that is not in its provider's list: down, unless it has ever answered. Some servers answer to any name.
- * - Everything else (no such route, rate limited) tells nothing.
+ * - Everything else (no such route, a redirect, rate limited) tells nothing.
  * - A model's own one-token answer, where it was asked for one, counts more than the list.
  *
  * Moments are monotonic ms.
@@ -72,8 +72,10 @@ export class CheckBoard {
     const { reading } = check;
     const fault = (failureClass: FailureClass): SeenFailure => ({ class: failureClass, atMs: checkedAtMs });
     if (reading.type === 'failed') {
-      const { class: failureClass } = reading.failure;
-      if (!speaksAgainst(failureClass)) return undefined;
+      const { class: failureClass, status = 0 } = reading.failure;
+      // Some frameworks redirect /models to /models/, and answer chats where they are.
+      const isRedirect = status >= 300 && status < 400;
+      if (isRedirect || !speaksAgainst(failureClass)) return undefined;
       const { lastSuccessAtMs } = this.#traffic.ofProvider(model.provider.name);
       const refutedFromMs = traitsOf(failureClass).hurtsHealth ? checkedAtMs : sinceMs;
       return lastSuccessAtMs > refutedFromMs ? undefined : fault(failureClass);

@@ -2,11 +2,16 @@
  * The probes. They answer by themselves, in Terminus's shape, whatever filters and interceptors the host has, and call no
  * model: what they tell is what traffic and the background check learnt.
  */
+import type { ServerResponse } from 'node:http';
 import { Controller, Get, Inject, Res, type Type, VERSION_NEUTRAL } from '@nestjs/common';
 import type { HealthCheckResult } from '@nestjs/terminus';
 import { type HostReply, takeReply } from '../fallback/host-reply.js';
 import { HealthChecks } from './health-checks.js';
 import { type HealthEntries, HealthReport } from './health-report.js';
+
+const PROBE_FAILED = {
+  error: { message: 'The probe failed.', type: 'server_error', code: 'internal_error', param: null },
+};
 
 @Controller({ path: 'health', version: VERSION_NEUTRAL })
 export class HealthController {
@@ -21,26 +26,42 @@ export class HealthController {
   /** 200 while every chain is up: what else is down is told, and turns nobody away. */
   @Get()
   async all(@Res() reply: HostReply): Promise<void> {
-    await answer(reply, async () => withBystanders(await this.#run(this.#report.chains()), this.#report.bystanders()));
+    await this.#answer(
+      reply,
+      () => this.#report.chains(),
+      (result) => withBystanders(result, this.#report.bystanders()),
+    );
   }
 
   @Get('live')
   async live(@Res() reply: HostReply): Promise<void> {
-    await answer(reply, () => this.#run(this.#report.live()));
+    await this.#answer(reply, () => this.#report.live());
   }
 
   @Get('startup')
   async startup(@Res() reply: HostReply): Promise<void> {
-    await answer(reply, () => this.#run(this.#report.startup()));
+    await this.#answer(reply, () => this.#report.startup());
   }
 
   @Get('ready')
   async ready(@Res() reply: HostReply): Promise<void> {
-    await answer(reply, () => this.#run(this.#report.ready()));
+    await this.#answer(reply, () => this.#report.ready());
   }
 
-  #run(entries: HealthEntries): Promise<HealthCheckResult> {
-    return this.#checks.run([() => entries]);
+  /** The status goes by what is down, not by Terminus's word for all: a process that shuts down is still alive. */
+  async #answer(
+    reply: HostReply,
+    entries: () => HealthEntries,
+    told: (result: HealthCheckResult) => HealthCheckResult = (result) => result,
+  ): Promise<void> {
+    const response = takeReply(reply);
+    try {
+      const result = await this.#checks.run([entries]);
+      sendJson(response, Object.keys(result.error ?? {}).length === 0 ? 200 : 503, told(result));
+    } catch {
+      // Nothing of ours throws here; whoever asks gets an answer all the same.
+      sendJson(response, 500, PROBE_FAILED);
+    }
   }
 }
 
@@ -59,20 +80,7 @@ function withBystanders(result: HealthCheckResult, bystanders: HealthEntries): H
   };
 }
 
-/** By what Terminus found, not by its word for it: a process that is shutting down is still alive. */
-async function answer(reply: HostReply, probe: () => Promise<HealthCheckResult>): Promise<void> {
-  const response = takeReply(reply);
-  let status = 500;
-  let body: unknown = {
-    error: { message: 'The probe failed.', type: 'server_error', code: 'internal_error', param: null },
-  };
-  try {
-    const result = await probe();
-    body = result;
-    status = Object.keys(result.error ?? {}).length === 0 ? 200 : 503;
-  } catch {
-    // Nothing of ours throws here; whoever asks still gets an answer.
-  }
+function sendJson(response: ServerResponse, status: number, body: unknown): void {
   const bytes = Buffer.from(JSON.stringify(body));
   response
     .writeHead(status, {

@@ -34,7 +34,8 @@ export interface Exchange {
 
 const ANYBODY = 'anybody';
 const MAX_REQUEST_ID_LENGTH = 128;
-const PRINTABLE = /^[\x21-\x7e]+$/;
+/** Blanks within are printable, too; HTTP has cut those around it. */
+const PRINTABLE = /^[\x20-\x7e]+$/;
 
 export function openExchange(host: HostRequest, reply: HostReply): Exchange {
   const response = takeReply(reply);
@@ -50,10 +51,11 @@ export function openExchange(host: HostRequest, reply: HostReply): Exchange {
   };
 }
 
-/** The caller's where it is printable and not too long, else the host's own, else a new one. */
+/** The caller's where it is printable and not too long, else the host's own (pino counts), else a new one. */
 function requestIdOf(host: HostRequest): string {
   const given = host.headers['x-request-id'];
-  for (const id of [given, host.id]) {
+  const own = typeof host.id === 'number' ? String(host.id) : host.id;
+  for (const id of [given, own]) {
     if (typeof id === 'string' && id.length <= MAX_REQUEST_ID_LENGTH && PRINTABLE.test(id)) return id;
   }
   return randomUUID();

@@ -26,13 +26,18 @@ export async function readJsonObject(exchange: Exchange): Promise<JsonObjectBody
     });
   }
   const { body, rawBody } = exchange.host;
-  const kept = Buffer.isBuffer(rawBody) ? rawBody : Buffer.isBuffer(body) ? body : undefined;
+  const kept = [rawBody, body].map(bytesOf).find((bytes) => bytes !== undefined);
   if (isObject(body)) return kept ? { bytes: kept, json: body } : { json: body };
   if (body !== undefined && !kept) throw notAnObject();
   const bytes = kept ?? (await readAll(exchange.request));
   const json = parse(bytes);
   if (!isObject(json)) throw notAnObject();
   return { bytes, json };
+}
+
+/** Of a host's parser that leaves bytes or text. */
+function bytesOf(body: unknown): Buffer | undefined {
+  return typeof body === 'string' ? Buffer.from(body) : Buffer.isBuffer(body) ? body : undefined;
 }
 
 function parse(bytes: Buffer): unknown {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { failure, Play, plan, play } from '../../test/policy/play.js';
 import { backoffBoundMs } from './backoff.js';
-import { type Delivered, FAILURE_CLASSES, type FailureClass } from './failure.js';
+import { type Delivered, FAILURE_CLASSES } from './failure.js';
 import type { Command } from './request-commands.js';
 
 const FAILABLE = FAILURE_CLASSES.filter((c) => c !== 'cancelled');
@@ -26,7 +26,7 @@ const happening = fc.oneof(
   { weight: 1, arbitrary: fc.nat(5).map((attempt) => ({ type: 'stale' as const, attempt })) },
 );
 
-const scenario = fc.record({
+const scenarios = fc.record({
   models: fc.array(
     fc.record({
       provider: fc.constantFrom('p', 'q'),
@@ -50,7 +50,7 @@ const scenario = fc.record({
   steps: fc.array(fc.tuple(happening, fc.nat(4_000), fc.boolean()), { maxLength: 50 }),
   chance: fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 1, maxLength: 5 }),
 });
-type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
+type Scenario = typeof scenarios extends fc.Arbitrary<infer T> ? T : never;
 
 /** Plays a scenario and holds every step against what must always be true. */
 class Watched {
@@ -154,7 +154,7 @@ class Watched {
     this.take(commands);
     if (commands.length > 0 || this.finishes > 0 || p.live.size > 0 || p.wakeAtMs === undefined) return;
     const restMs = Math.max(0, ...[...p.rests.values()].map((r) => r.untilMs - p.nowMs));
-    const boundMs = backoffBoundMs(p.plan.policy.backoff, retriesBefore);
+    const boundMs = backoffBoundMs(p.planned.policy.backoff, retriesBefore);
     expect(p.wakeAtMs - p.nowMs, 'a retry waits within its jitter, or for a rest').toBeLessThanOrEqual(
       Math.max(boundMs, restMs),
     );
@@ -164,7 +164,7 @@ class Watched {
 describe('whatever happens', () => {
   it('the core keeps its promises', () => {
     fc.assert(
-      fc.property(scenario, (s) => {
+      fc.property(scenarios, (s) => {
         const watched = new Watched(s);
         const { play: p } = watched;
         watched.take(p.feed({ type: 'started' }));
@@ -187,7 +187,7 @@ describe('whatever happens', () => {
       fc.property(fc.integer({ min: 1, max: 6 }), classes, (count, fails) => {
         const names = Array.from({ length: count }, (_, i) => `m${i}`);
         const p = play(names, { maxRetries: 0 });
-        for (const c of fails) p.fail(failure(c as FailureClass, { restScope: 'model' }));
+        for (const c of fails) p.fail(failure(c, { restScope: 'model' }));
         expect(p.models).toBe(names.join(' '));
         expect(p.asked.map((a) => a.atMs)).toEqual(names.map((_, i) => 1_000 + 10 * i));
       }),

@@ -101,6 +101,11 @@ export async function untilGone(response: ServerResponse): Promise<void> {
 /** Writes and waits while the client reads slower than we write. @returns whether it is still there. */
 export async function writeSlowly(response: ServerResponse, text: string | Uint8Array): Promise<boolean> {
   if (response.destroyed) return false;
-  if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  if (response.write(text)) return true;
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })]);
+  // The listeners of the one that did not come would pile up, one for each wait.
+  waiting.abort();
   return !response.destroyed;
 }

@@ -78,7 +78,8 @@ export const reply = {
 
   /** An HTTP error in OpenAI's shape. */
   error(status: number, error: Partial<WireError> = {}, sending: Sending = {}): ScriptedReply {
-    return { type: 'json', status, body: { error: completed(error, `scripted error ${status}`) }, ...sending };
+    const said = { type: typeOf(status), ...error };
+    return { type: 'json', status, body: { error: completed(said, `scripted error ${status}`) }, ...sending };
   },
 
   /** A 200 that holds an error: as the body, or as the first event of a stream. */
@@ -124,6 +125,12 @@ export const reply = {
     return { type: 'raw', pieces: [], end: 'reset', paceMs: 0 };
   },
 } as const;
+
+/** As OpenAI writes it beside such a status. */
+function typeOf(status: number): string {
+  if (status === 429) return 'rate_limit_error';
+  return status >= 500 ? 'server_error' : 'invalid_request_error';
+}
 
 function completed(error: Partial<WireError>, message: string): WireError {
   return { message, type: 'server_error', code: null, param: null, ...error };

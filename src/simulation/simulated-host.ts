@@ -7,6 +7,8 @@ import { type SimulatedModels, startSimulatedModels } from './simulated-models.j
 
 export class SimulatedHost {
   #running: SimulatedModels | undefined;
+  /** Replaced by a changed configuration; requests that began with them end on them. */
+  readonly #replaced: SimulatedModels[] = [];
 
   /**
    * Starts the models that the settings name, where they ask for simulated ones.
@@ -18,7 +20,7 @@ export class SimulatedHost {
     const before = this.#running;
     const isKnown = before && ids.every((id) => before.models.includes(id));
     this.#running = isKnown ? before : await startSimulatedModels({ models: ids });
-    if (before && !isKnown) await before.close();
+    if (before && !isKnown) this.#replaced.push(before);
     return pointedAt(settings, this.#running.baseUrl);
   }
 
@@ -28,7 +30,8 @@ export class SimulatedHost {
   }
 
   async close(): Promise<void> {
-    await this.#running?.close();
+    const all = [...this.#replaced.splice(0), ...(this.#running ? [this.#running] : [])];
+    await Promise.all(all.map((models) => models.close()));
     this.#running = undefined;
   }
 }

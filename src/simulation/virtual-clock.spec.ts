@@ -19,7 +19,7 @@ it('fires timers in the order of their moments, then of their setting, and no ca
       const expected = planned
         .map(({ delayMs, cancelled }, i) => ({ delayMs, i, cancelled }))
         .filter((t) => !t.cancelled)
-        .sort((a, b) => a.delayMs - b.delayMs || a.i - b.i);
+        .toSorted((a, b) => a.delayMs - b.delayMs || a.i - b.i);
       expect(fired).toEqual(expected.map(({ delayMs, i }) => ({ delayMs, i })));
     }),
   );

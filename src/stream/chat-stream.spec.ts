@@ -1,76 +1,28 @@
-import { createParser } from 'eventsource-parser';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import {
+  chunk,
+  cut,
+  DONE,
+  event,
+  finish,
+  HELLO,
+  OPTIONS,
+  payloads,
+  read,
+  reading,
+  ROLE,
+  says,
+  usage,
+} from '../../test/streams/chat-reading.js';
 import { ChatStreamReader, MAX_HELD_BYTES } from './chat-stream.js';
-import type { ChatStreamEnd, ChatStreamOptions } from './chat-stream.js';
 
-interface Told {
-  readonly log: string[];
-  readonly pieces: Uint8Array[];
-  end: ChatStreamEnd | null;
-}
-
-const OPTIONS: ChatStreamOptions = {
-  isError: (payload) => typeof payload === 'object' && payload !== null && 'error' in payload,
-};
-
-function chunk(choice: object, rest: object = {}): object {
-  const choices = [{ index: 0, finish_reason: null, ...choice }];
-  return { id: 'c1', object: 'chat.completion.chunk', created: 7, model: 'm', choices, ...rest };
-}
-const event = (payload: unknown): string => `data: ${JSON.stringify(payload)}\n\n`;
-const says = (delta: object, rest: object = {}): string => event(chunk({ delta }, rest));
-const finish = (reason: string, delta: object = {}): string => event(chunk({ delta, finish_reason: reason }));
-const usage = event({ ...chunk({}), choices: [], usage: { prompt_tokens: 9, completion_tokens: 3 } });
 const call = (id: string | undefined, args: string): string =>
   says({
     tool_calls: [{ ...(id ? { id, type: 'function' } : {}), function: { ...(id && { name: id }), arguments: args } }],
   });
 const at = (index: number, delta: object, finish_reason: string | null = null): string =>
   event(chunk({ index, delta, finish_reason }));
-const DONE = 'data: [DONE]\n\n';
-const ROLE = says({ role: 'assistant', content: '' });
-const HELLO = says({ content: 'Hello' });
-
-function reading(options: Partial<ChatStreamOptions> = {}): { reader: ChatStreamReader; told: Told } {
-  const told: Told = { log: [], pieces: [], end: null };
-  const reader = new ChatStreamReader(
-    {
-      onFirstToken: (held) => told.log.push(held ? 'held token' : 'first token'),
-      onBytes(bytes) {
-        told.pieces.push(bytes);
-        if (told.log.at(-1) !== 'bytes') told.log.push('bytes');
-      },
-      onFinish: () => told.log.push('finish'),
-      onEnd(end) {
-        told.log.push('end');
-        told.end = end;
-      },
-    },
-    { ...OPTIONS, ...options },
-  );
-  return { reader, told };
-}
-
-function read(parts: readonly (string | Uint8Array)[], options: Partial<ChatStreamOptions> = {}) {
-  const { reader, told } = reading(options);
-  const progress = parts.map((part) => reader.push(typeof part === 'string' ? Buffer.from(part) : part));
-  reader.end();
-  return { ...told, reader, progress, text: Buffer.concat(told.pieces).toString() };
-}
-
-/** What a client makes of the bytes. */
-function payloads(text: string): unknown[] {
-  const found: unknown[] = [];
-  const parser = createParser({ onEvent: ({ data }) => found.push(JSON.parse(data)) });
-  parser.feed(text);
-  return found;
-}
-
-function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
-  const sorted = [...new Set(places)].filter((place) => place > 0 && place < bytes.length).toSorted((a, b) => a - b);
-  return [0, ...sorted].map((from, index) => bytes.subarray(from, sorted[index] ?? bytes.length));
-}
 
 describe('the first token', () => {
   it.each([

@@ -17,6 +17,11 @@ function chunk(delta: Delta, finish: string | null = null, more: object = {}): s
   return `data: ${JSON.stringify({ ...whole, choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 }
 
+function textOf(delta: Delta = {}): string {
+  const { content } = delta;
+  return typeof content === 'string' ? content : '';
+}
+
 function play(events: readonly string[], options: Partial<ContinuedStreamOptions> = {}) {
   const stream = new ContinuedStream({ ...OPTIONS, ...options });
   const out = events.map((event) => Buffer.from(stream.take(Buffer.from(event))).toString());
@@ -33,7 +38,7 @@ function play(events: readonly string[], options: Partial<ContinuedStreamOptions
           usage?: object;
         },
     );
-  return { stream, out, chunks, text: chunks.map((c) => String(c.choices[0]?.delta['content'] ?? '')).join('') };
+  return { stream, out, chunks, text: chunks.map((c) => textOf(c.choices[0]?.delta)).join('') };
 }
 
 describe('the next model’s stream, as a part of the first one’s', () => {

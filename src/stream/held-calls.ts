@@ -17,7 +17,6 @@ interface CallSoFar {
   name: string;
   /** Text as it is added up; anything else as it came. */
   input: unknown;
-  isCustom: boolean;
 }
 
 export class HeldCalls {
@@ -36,7 +35,7 @@ export class HeldCalls {
     for (const call of calls) {
       const index = Number(call['index']);
       let soFar = known.get(index);
-      if (!soFar) known.set(index, (soFar = { name: '', input: '', isCustom: false }));
+      if (!soFar) known.set(index, (soFar = { name: '', input: '' }));
       addFragment(soFar, call);
     }
   }
@@ -52,7 +51,7 @@ export class HeldCalls {
   hasBroken(finishReasonOf: (choice: number) => string | null): boolean {
     for (const [choice, calls] of this.#calls) {
       if (meaningOfFinish(finishReasonOf(choice)) === 'length') continue;
-      for (const call of calls.values()) if (isBrokenCall(call)) return true;
+      for (const call of calls.values()) if (isBrokenCall({ ...call, isCustom: false })) return true;
     }
     return false;
   }
@@ -68,11 +67,11 @@ export class HeldCalls {
 
 function addFragment(soFar: CallSoFar, call: JsonObject): void {
   const { function: named, custom } = call;
-  soFar.isCustom ||= isJsonObject(custom);
   const inner = isJsonObject(custom) ? custom : named;
   if (!isJsonObject(inner)) return;
   if (typeof inner['name'] === 'string') soFar.name ||= inner['name'];
-  const piece = inner[soFar.isCustom ? 'input' : 'arguments'] ?? '';
+  // A custom tool's input may be any text: there is nothing to check.
+  const piece = inner['arguments'] ?? '';
   soFar.input = typeof soFar.input === 'string' && typeof piece === 'string' ? soFar.input + piece : piece;
 }
 

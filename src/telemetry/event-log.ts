@@ -64,6 +64,15 @@ export class EventLog {
     this.#sink.warn({ operation, error_name: name, ...this.#foreign(words) }, `Memory miss: ${operation} failed`);
   }
 
+  /** A listener of the host's threw; nothing came of it. Where, not what: its words can hold what an event holds. */
+  listenerFault({ event, error }: { readonly event: string; readonly error: unknown }): void {
+    const name = error instanceof Error ? error.name : typeof error;
+    const at = error instanceof Error ? /^ {4}at .*$/m.exec(error.stack ?? '')?.[0].trim() : undefined;
+    const words = error instanceof Error ? error.message : '';
+    const fields = { event, error_name: name, ...(at !== undefined && { at }), ...this.#foreign(words) };
+    this.#sink.error(fields, `A listener of ${event} failed`);
+  }
+
   #logRequest(request: RequestFinished): void {
     const { outcome, attempts, latencyMs, ttftMs } = request;
     const last = attempts.at(-1);

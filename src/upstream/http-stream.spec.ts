@@ -185,7 +185,9 @@ describe('a stream that fails', () => {
   ])('%s', async (_, pieces, failureClass, delivered) => {
     const server = await streaming(pieces);
     const { end, text } = attempt(upstreamOf(), streamed(server));
-    expect(await end).toMatchObject({ type: 'failed', failure: { class: failureClass }, delivered });
+    const ended = await end;
+    expect(ended).toMatchObject({ type: 'failed', failure: { class: failureClass }, delivered });
+    expect('text' in ended ? ended.text : undefined).toBe(delivered === 'text' ? 'Hello' : undefined);
     expect(text()).toBe(
       delivered === 'nothing' ? '' : pieces.filter((piece) => !/error|"id\n|DONE|stop|" A"/.test(piece)).join(''),
     );

@@ -9,7 +9,7 @@ interface Sample {
 }
 
 /** All samples of one series of `GET /metrics`, by its full name. */
-async function readSeries(url: string, name: string): Promise<readonly Sample[]> {
+export async function readSeries(url: string, name: string): Promise<readonly Sample[]> {
   const { body } = await request(`${url}/metrics`);
   return (await body.text()).split('\n').flatMap((line) => {
     const [, labels = '', value] = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/u.exec(line)?.slice(1) ?? [];

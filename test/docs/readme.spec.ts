@@ -17,7 +17,7 @@ function blocks(text: string, language: string): string[] {
 }
 
 function typeCheck(sources: readonly string[]): string[] {
-  const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), ts.sys.readFile) as {
+  const { config } = ts.readConfigFile(join(ROOT, 'tsconfig.json'), (path) => ts.sys.readFile(path)) as {
     config: { compilerOptions: object };
   };
   const parsed = ts.parseJsonConfigFileContent(
@@ -37,16 +37,18 @@ function typeCheck(sources: readonly string[]): string[] {
     },
   };
   const host = ts.createCompilerHost(options);
-  const { getSourceFile, fileExists, readFile } = host;
-  host.fileExists = (name) => files.has(name) || fileExists(name);
-  host.readFile = (name) => files.get(name) ?? readFile(name);
-  host.getSourceFile = (name, ...rest) => {
-    const source = files.get(name);
-    return source === undefined
-      ? getSourceFile(name, ...rest)
-      : ts.createSourceFile(name, source, ts.ScriptTarget.ES2023);
+  const withBlocks: ts.CompilerHost = {
+    ...host,
+    fileExists: (name) => files.has(name) || host.fileExists(name),
+    readFile: (name) => files.get(name) ?? host.readFile(name),
+    getSourceFile: (name, ...rest) => {
+      const source = files.get(name);
+      return source === undefined
+        ? host.getSourceFile(name, ...rest)
+        : ts.createSourceFile(name, source, ts.ScriptTarget.ES2023);
+    },
   };
-  const program = ts.createProgram([...files.keys()], options, host);
+  const program = ts.createProgram([...files.keys()], options, withBlocks);
   return [...files.keys()].flatMap((name) =>
     ts.getPreEmitDiagnostics(program, program.getSourceFile(name)).map((d) => {
       return `${name.slice(ROOT.length + 1)}: ${ts.flattenDiagnosticMessageText(d.messageText, ' ')}`;

@@ -28,7 +28,12 @@ function kindRows(fields: FieldTable, defaults: unknown = {}): string[][] {
   return [...leavesOf(fields)].map((path) => {
     const kind = at(fields, path) as { meaning: string; expected: string };
     const value = at(defaults, path);
-    return [`\`${path.join('.')}\``, value === undefined ? '–' : `\`${String(value)}\``, kind.meaning, kind.expected];
+    return [
+      `\`${path.join('.')}\``,
+      value === undefined ? '–' : `\`${JSON.stringify(value).replaceAll('"', '')}\``,
+      kind.meaning,
+      kind.expected,
+    ];
   });
 }
 

@@ -1,8 +1,11 @@
 /** What the gateway says to requests that no model could answer: always a status that fits, always OpenAI's shape. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
+
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let gateway: RunningGateway;
 

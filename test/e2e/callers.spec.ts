@@ -1,10 +1,13 @@
 /** Callers' keys on the running gateway; the table of headers stands beside `Callers`. */
 import { PassThrough } from 'node:stream';
 import { request } from 'undici';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { asArray, asObject } from '../../src/simulation/json-value.js';
 import { startScriptedModel, type ScriptedModel } from '../../src/testing.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
+
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let model: ScriptedModel;
 

@@ -1,9 +1,13 @@
 /** The commands as operators and programs call them: what they print, and what they exit with. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { perf } from '../../src/gateway/commands/perf.js';
 import { asArray, asObject } from '../../src/simulation/json-value.js';
 import { reply, startScriptedModel, type ScriptedCall, type ScriptedModel } from '../../src/testing.js';
 import { runCommand } from '../app/run-program.js';
 import { startGateway } from '../app/start-gateway.js';
+
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
 
 let models: ScriptedModel;
 let misbehave: ((call: ScriptedCall) => ReturnType<typeof reply.error> | undefined) | undefined;
@@ -31,6 +35,12 @@ const twoProviders = (more: object = {}) => ({
   }),
 });
 const CONFIG = ['--config', 'fallback.json'];
+
+/** Takes what is drawn, as a terminal would. */
+function terminal() {
+  const written: string[] = [];
+  return { isTTY: true, written, write: (text: string) => written.push(text) };
+}
 
 function jsonOf({ stdout }: { stdout: string }) {
   return asObject(JSON.parse(stdout));
@@ -180,6 +190,20 @@ describe('perf', () => {
     expect(run.stdout).toContain('Failed: no_such_thing 3');
   });
 
+  it('over 100 chats draws a progress bar and a histogram in a terminal, with the times per model', async () => {
+    const gateway = await startGateway({ env: env() });
+    const [out, progress] = [terminal(), terminal()];
+    const exitCode = await perf({ requests: 100, concurrency: 10, url: gateway.url }, { out, progress });
+    await gateway.stop();
+    expect(exitCode).toBe(0);
+    expect(progress.written.join('')).toContain(`[${'█'.repeat(30)}] 100/100`);
+    const lines = out.written.join('').trimEnd().split('\n');
+    expect(lines[1]).toMatch(/^gpt-4 +100 +100 +\d+ ms +\d+ ms +\d+ ms +-$/u);
+    const bars = lines.filter((line) => /^up to +\d+ ms {2}/u.test(line));
+    const counts = bars.map((line) => Number(line.split(' ').at(-1)));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(100);
+  });
+
   it('--url asks a gateway that runs, with a key of this environment', async () => {
     const gateway = await startGateway({ env: { ...env(), FALLBACK_API_KEYS: 'k1,k2' } });
     const at = ['perf', '--requests', '5', '--url', gateway.url];
@@ -248,9 +272,12 @@ describe('verify', () => {
 describe('drill', () => {
   it('fires every fault on every edge of the chains, and asks no real model', async () => {
     const [calls, polls] = [models.calls.length, models.polls.length];
-    const run = await runCommand(['drill', ...CONFIG], { files: twoProviders() });
-    expect(run).toMatchObject({ code: 0, stderr: '' });
-    expect(run.stdout).toMatch(/^(\d+) of \1 faults on 1 edge fell back\.\n$/u);
+    const files = twoProviders({
+      models: { a: { provider: 'one' }, b: { provider: 'two' }, c: { provider: 'one' } },
+      chains: { default: ['a', 'b', 'c'], back: ['c', 'b'] },
+    });
+    const run = await runCommand(['drill', ...CONFIG], { files });
+    expect(run).toMatchObject({ code: 0, stderr: '', stdout: '123 of 123 faults on 3 edges fell back.\n' });
     expect([models.calls.length, models.polls.length]).toEqual([calls, polls]);
   });
 

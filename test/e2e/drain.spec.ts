@@ -5,6 +5,9 @@ import { reply, startScriptedModel, type Script, type ScriptedModel } from '../.
 import { askGateway } from '../app/ask-gateway.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
+
 const closers: (() => Promise<unknown>)[] = [];
 
 afterEach(async () => {

@@ -5,6 +5,9 @@ import { reply, startScriptedModel, type ScriptedModel } from '../../src/testing
 import { askGateway } from '../app/ask-gateway.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
+
 let one: ScriptedModel;
 let two: ScriptedModel;
 let gateway: RunningGateway;
@@ -111,6 +114,26 @@ describe('a changed config file', () => {
     expect(await waiting).toBe('still from one');
     expect(await answerOf()).toBe('from two');
   });
+});
+
+const simulated = (...names: string[]) => ({
+  simulated: true,
+  models: Object.fromEntries(names.map((name) => [name, { provider: 'openai' }])),
+  chains: { default: names },
+});
+
+it('simulated models that are replaced finish what they have begun', async () => {
+  gateway = await startGateway({ config: simulated('gpt-4') });
+  const { promise: hasBegun, resolve: begin } = Promise.withResolvers<void>();
+  const chat = { model: 'gpt-4', stream: true, max_tokens: 30, messages: [{ role: 'user', content: 'hello' }] };
+  const stream = askGateway(gateway.url, chat, { onPiece: () => begin() });
+  await hasBegun;
+  await writeFile(gateway.configFile, JSON.stringify(simulated('gpt-4o', 'gpt-3.5-turbo')));
+  gateway.child.kill('SIGHUP');
+  await untilLogged(RELOADED);
+  const view = await stream;
+  expect(view.events.at(-1)?.kind).toBe('done');
+  expect((await askGateway(gateway.url, { ...chat, model: 'gpt-4o' })).headers['x-fallback-model']).toBe('gpt-4o');
 });
 
 it('SIGHUP takes up what the file says now', async () => {

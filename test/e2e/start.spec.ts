@@ -11,6 +11,9 @@ import { askGateway } from '../app/ask-gateway.js';
 import { runMain } from '../app/run-program.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
+// Processes are started, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000, hookTimeout: 30_000 });
+
 const closers: (() => unknown)[] = [];
 
 afterEach(async () => {

@@ -74,10 +74,10 @@ export class Play {
   readonly #machine: RequestMachine;
 
   constructor(
-    readonly plan: RequestPlan,
+    readonly planned: RequestPlan,
     random: () => number = () => 0.5,
   ) {
-    this.#machine = new RequestMachine(plan, random);
+    this.#machine = new RequestMachine(planned, random);
   }
 
   readonly #health: HealthView = {

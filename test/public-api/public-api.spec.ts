@@ -7,7 +7,7 @@ type Later = 'fetch' | 'clientOptions' | 'chat';
 
 describe('the public surface', () => {
   it('exports the classes, tokens and decorators that were promised', () => {
-    expect(Object.keys(ours).sort()).toEqual([
+    expect(Object.keys(ours).toSorted()).toEqual([
       'ConversationStore',
       'FALLBACK_OPTIONS',
       'FallbackChainService',
