@@ -56,6 +56,12 @@ describe('a status with nothing else', () => {
 
 describe('structure before text', () => {
   it.each([
+    {
+      why: 'a type that says nothing of a rate limit does not deny it',
+      status: 429,
+      error: { type: 'server_error' },
+      is: 'rate_limited',
+    },
     { why: 'a code wins over its status', status: 500, error: { code: 'rate_limit_exceeded' }, is: 'rate_limited' },
     {
       why: 'a code wins over its type',

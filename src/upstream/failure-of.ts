@@ -117,8 +117,11 @@ function firstClass(words: readonly string[]): FailureClass | undefined {
   return undefined;
 }
 
+/** A `server_error` beside one of these is no word about the server: many stand-ins write that type under any status. */
+const SURE_STATUSES = new Set([401, 402, 403, 404, 410, 413, 429]);
+
 function isSureStatus(status: number): boolean {
-  return status === 401 || status === 402 || status === 403 || status === 404 || status === 410 || status === 413;
+  return SURE_STATUSES.has(status);
 }
 
 /** The same word means another thing beside another status, or with Google's names of limits. */
