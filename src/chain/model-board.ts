@@ -141,6 +141,10 @@ export class ModelBoard implements HealthView {
     return lot < breaker.share(nowMs) ? USABLE : RAMPING;
   }
 
+  breakerState(model: string, nowMs: number): BreakerState {
+    return this.#entries.get(model)?.breaker.state(nowMs) ?? 'closed';
+  }
+
   mayTryUnlikely(chain: string, nowMs: number): boolean {
     const tries = this.#unlikely.get(chain);
     return !tries || (tries.live === 0 && nowMs - tries.lastAtMs >= UNLIKELY_INTERVAL_MS);

@@ -154,14 +154,27 @@ describe('metrics before the first request', () => {
 
 describe('a breaker that changes', () => {
   it('shows as 2 while open, 1 while half-open, 0 once closed', async () => {
-    const { stage, prometheus } = await listen();
-    const shown: string[] = [];
-    for (const state of ['open', 'half-open', 'closed'] as const) {
-      stage.events.emit('breaker.changed', { model: 'gpt-4', state });
-      shown.push((await samples(prometheus, 'fallback_breaker_state'))[0] ?? '');
-    }
+    const { stage, prometheus } = await listen({ ...OPTIONS, policy: { breaker: { consecutive: 1, closeAfter: 1 } } });
+    const shown = async () => (await samples(prometheus, 'fallback_breaker_state'))[0]?.split(' ')[1];
+    stage.run([{ outcome: 'server_error' }, { outcome: 'ok' }]);
+    expect(await shown()).toBe('2');
+    stage.clock.turnBy(5_000);
+    expect(await shown()).toBe('1');
+    stage.run([{ outcome: 'ok' }]);
+    expect(await shown()).toBe('0');
+  });
+});
 
-    expect(shown.map((line) => line.split(' ')[1])).toEqual(['2', '1', '0']);
+describe('the retry budget', () => {
+  it('shows what the default chain can still pay for', async () => {
+    const { stage, prometheus } = await listen({ ...OPTIONS, policy: { backoff: { baseMs: 0 } } });
+    expect(await samples(prometheus, 'fallback_retry_budget_remaining')).toEqual([
+      'fallback_retry_budget_remaining 10',
+    ]);
+    stage.run([{ outcome: 'network' }, { outcome: 'network' }, { outcome: 'network' }, { outcome: 'ok' }]);
+    expect(await samples(prometheus, 'fallback_retry_budget_remaining')).toEqual([
+      'fallback_retry_budget_remaining 8.1',
+    ]);
   });
 });
 
@@ -264,7 +277,7 @@ describe('a reload', () => {
   it('keeps what was counted, shows the new models, and leaves no breaker of a gone one open', async () => {
     const { stage, prometheus } = await listen();
     stage.run([{ outcome: 'ok' }]);
-    stage.events.emit('breaker.changed', { model: 'gpt-4', state: 'open' });
+    for (let i = 0; i < 5; i++) stage.run([{ outcome: 'server_error' }, { outcome: 'ok' }]);
     expect(await samples(prometheus, 'fallback_breaker_state')).toContain('fallback_breaker_state{model="gpt-4"} 2');
     stage.settings = new Stage({
       ...OPTIONS,

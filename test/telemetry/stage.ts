@@ -50,7 +50,8 @@ export class Stage {
     const models = [...this.settings.models.values()].map(({ name, provider, price }) => {
       return { name, provider: provider.name, ...(price && { price }) };
     });
-    this.board = new ModelBoard(models, this.events);
+    this.board = new ModelBoard(models, this.events, () => 0);
+    this.board.setBudgets([...this.settings.chains].map(([name, { policy }]) => [name, policy.retryBudget] as const));
     this.#runner = new ChainRunner({ board: this.board, events: this.events, clock: this.clock, random: () => 0 });
   }
 
