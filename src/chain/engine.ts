@@ -12,6 +12,7 @@ import type { ChatBody } from './chat-body.js';
 import type { Clock } from './clock.js';
 import { notANumberError, shutDownError } from './errors.js';
 import type { ChainEvents } from './events.js';
+import { boardModels, retryBudgets } from './board-models.js';
 import { ModelBoard } from './model-board.js';
 import { type Route, Routes } from './routes.js';
 
@@ -57,7 +58,7 @@ export class Engine {
     this.clock = clock;
     this.upstream = deps.upstream;
     this.board = new ModelBoard(boardModels(settings), events, random);
-    this.board.setBudgets(budgets(settings));
+    this.board.setBudgets(retryBudgets(settings));
     this.#runner = new ChainRunner({ board: this.board, events, clock, random });
   }
 
@@ -70,7 +71,7 @@ export class Engine {
     this.#settings = settings;
     this.#routes = new Routes(settings);
     this.board.setModels(boardModels(settings));
-    this.board.setBudgets(budgets(settings));
+    this.board.setBudgets(retryBudgets(settings));
   }
 
   /** @throws FallbackRejectedError for a name that nobody has. */
@@ -154,23 +155,4 @@ export class Engine {
     const drills = this.#settings.drills ? call.drills : undefined;
     return this.#runner.start({ requestId: call.requestId, plan, ask, sink, ...(drills && { drills }) });
   }
-}
-
-function* boardModels(settings: Settings) {
-  const policies = settings.chains.get('default')?.policyByModel;
-  for (const { name, provider, price, weight, maxConcurrent } of settings.models.values()) {
-    const policy = policies?.get(name);
-    yield {
-      name,
-      provider: provider.name,
-      weight,
-      ...(price && { price }),
-      ...(maxConcurrent !== undefined && { maxConcurrent }),
-      ...(policy && { policy }),
-    };
-  }
-}
-
-function* budgets(settings: Settings) {
-  for (const { name, policy } of settings.chains.values()) yield [name, policy.retryBudget] as const;
 }
