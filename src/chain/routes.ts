@@ -5,6 +5,7 @@
  */
 import type { ChainSettings, ModelSettings, Settings } from '../config/settings.js';
 import { makePlan, type PlannedModel, type PlanRequest, type RequestPlan } from '../policy/plan.js';
+import { blotSecrets } from '../upstream/blot.js';
 import { FallbackRejectedError, unknownModelError } from './errors.js';
 
 /** What a caller asks for; nothing at all means the default chain. */
@@ -106,7 +107,9 @@ export class Routes {
   }
 
   #unknown(name: string): string {
-    const shown = name.length > 64 ? `${name.slice(0, 64)}…` : name;
+    // Callers have put keys where the model's name belongs.
+    const blotted = blotSecrets(name, this.#settings.secrets);
+    const shown = blotted.length > 64 ? `${blotted.slice(0, 64)}…` : blotted;
     return `The model "${shown}" does not exist; GET /v1/models lists the chains and the models.`;
   }
 }

@@ -4,7 +4,7 @@ import { traceText } from '../chain/trace-text.js';
 import type { RequestSoFar } from '../chain/chain-runner.js';
 import type { Settings } from '../config/settings.js';
 import { FAILURE_CLASSES, type FailureClass, isFailureClass } from '../policy/failure.js';
-import { BadRequestError } from './http-error.js';
+import { BadRequestError, quoted } from './http-error.js';
 
 export interface CallHeaders {
   readonly deadlineMs?: number;
@@ -78,5 +78,5 @@ function single(value: string | string[] | undefined): string | undefined {
 }
 
 function shown(text: string): string {
-  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
+  return JSON.stringify(quoted(text));
 }

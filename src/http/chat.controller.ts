@@ -5,7 +5,7 @@ import { didYouMean } from '../config/nearest.js';
 import { ChatDesk, type DeskOptions } from '../fallback/chat-desk.js';
 import { answerHeaders, readCallHeaders } from './call-headers.js';
 import { type Exchange, type HostReply, type HostRequest, openExchange } from './exchange.js';
-import { BadRequestError } from './http-error.js';
+import { BadRequestError, quoted } from './http-error.js';
 import { sendError } from './replies.js';
 import { readJsonObject } from './request-body.js';
 import { replyWithStream, replyWhole } from './chat-replies.js';
@@ -76,7 +76,7 @@ const KEYS = ['message', 'userId', 'user_id', 'fallback', 'chain', 'system', 'st
 function readChatBody(json: Readonly<Record<string, unknown>>): ChatRequest {
   for (const key of Object.keys(json)) {
     if ((KEYS as readonly string[]).includes(key)) continue;
-    const shown = key.slice(0, 64);
+    const shown = quoted(key);
     throw new BadRequestError(`${shown}: no such key${didYouMean(key, KEYS)}`, shown);
   }
   const message = readOptional(json, 'message', 'string');

@@ -3,6 +3,7 @@
  */
 import type { AttemptRecord } from '../chain/events.js';
 import { FallbackError, FallbackExhaustedError, FallbackRejectedError } from '../chain/errors.js';
+import { blotSecrets } from '../upstream/blot.js';
 
 export interface ErrorBody {
   readonly error: {
@@ -21,6 +22,15 @@ export class BadRequestError extends FallbackRejectedError {
     const { status = 400, code = 'invalid_value' } = more;
     super({ message, status, code, class: 'invalid_request', param });
   }
+}
+
+/** The most of a request's own words that an error repeats. */
+const MAX_QUOTED_LENGTH = 64;
+
+/** A piece of the request as an error may repeat it: callers put keys in wrong places, and errors go into others' logs. */
+export function quoted(text: string): string {
+  const blotted = blotSecrets(text);
+  return blotted.length > MAX_QUOTED_LENGTH ? `${blotted.slice(0, MAX_QUOTED_LENGTH)}…` : blotted;
 }
 
 const EXHAUSTED_TYPE: Readonly<Record<number, string>> = {

@@ -5,7 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Exchange } from './exchange.js';
-import { BadRequestError } from './http-error.js';
+import { BadRequestError, quoted } from './http-error.js';
 
 export interface JsonObjectBody {
   /** Absent where a host's parser has kept none. */
@@ -19,7 +19,7 @@ export const MAX_BODY_BYTES = 20 * 1024 * 1024;
 export async function readJsonObject(exchange: Exchange): Promise<JsonObjectBody> {
   const type = exchange.headers['content-type'] ?? '';
   if (!/^application\/json\s*(;|$)/i.test(type)) {
-    const got = type === '' ? 'none' : type.slice(0, 64);
+    const got = type === '' ? 'none' : quoted(type);
     throw new BadRequestError(`content-type: ${got}: expected application/json.`, null, {
       status: 415,
       code: 'unsupported_media_type',

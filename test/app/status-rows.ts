@@ -133,11 +133,11 @@ export const STATUS_ROWS: readonly StatusRow[] = [
   // All rate-limited: the soonest.
   {
     why: 'all rate-limited, who say when',
-    models: [limited(9), limited(4)],
+    models: [limited(90), limited(40)],
     status: 429,
     error: LIMITED,
     attempts: ['rate_limited 429', 'rate_limited 429'],
-    retryAfterS: 4,
+    retryAfterS: 40,
   },
   {
     why: 'all rate-limited, who do not say when',
@@ -150,7 +150,7 @@ export const STATUS_ROWS: readonly StatusRow[] = [
   },
   {
     why: 'one rate-limited, the other broken',
-    models: [limited(9), reply.error(500)],
+    models: [limited(90), reply.error(500)],
     status: 502,
     error: ALL_FAILED,
     attempts: ['rate_limited 429', 'server_error 500'],
@@ -220,7 +220,7 @@ export const STATUS_ROWS: readonly StatusRow[] = [
   },
   // Everything else.
   { why: 'a broken model', models: [reply.error(500)], status: 502, error: ALL_FAILED, attempts: ['server_error 500'] },
-  { why: 'a busy model', models: [overloaded(9)], status: 502, error: ALL_FAILED, attempts: ['overloaded 503'] },
+  { why: 'a busy model', models: [overloaded(90)], status: 502, error: ALL_FAILED, attempts: ['overloaded 503'] },
   { why: 'a reset', models: [reply.reset()], status: 502, error: ALL_FAILED, attempts: ['network'] },
   { why: 'an empty answer', models: [reply.text([])], status: 502, error: ALL_FAILED, attempts: ['empty_answer 200'] },
   {
@@ -232,7 +232,7 @@ export const STATUS_ROWS: readonly StatusRow[] = [
   },
   {
     why: 'every failure that there is',
-    models: [reply.reset(), failing(401, 'invalid_api_key'), overloaded(9), limited(9)],
+    models: [reply.reset(), failing(401, 'invalid_api_key'), overloaded(90), limited(90)],
     status: 502,
     error: ALL_FAILED,
     attempts: ['network', 'auth 401', 'overloaded 503', 'rate_limited 429'],

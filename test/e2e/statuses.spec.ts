@@ -113,8 +113,8 @@ function expectHeaders(view: CallerView, row: StatusRow, attempts: readonly { mo
 
 describe('a chain whose models are all known to be down is not asked again', () => {
   const DOWN = [
-    { why: 'all rate-limited, who say when', status: 429, code: 'unavailable', most: 4 },
-    { why: 'a busy model', status: 503, code: 'unavailable', most: 9 },
+    { why: 'all rate-limited, who say when', status: 429, code: 'unavailable', most: 40 },
+    { why: 'a busy model', status: 503, code: 'unavailable', most: 90 },
     { why: 'a wrong key', status: 503, code: 'unavailable', most: 300 },
     { why: 'no permission', status: 503, code: 'unavailable', most: 300 },
     { why: 'an empty account', status: 503, code: 'unavailable', most: 300 },
