@@ -91,8 +91,23 @@ export class ChatDesk {
 
   async #remember(options: DeskOptions, asked: readonly Message[], answer: Message | undefined): Promise<void> {
     const { userId, owner = HOST_OWNER } = options;
-    if (userId !== undefined && answer) await this.memory.remember(owner, userId, [...asked, answer]);
+    if (userId !== undefined && answer) await this.memory.remember(owner, userId, [...asked, asAsked(answer)]);
   }
+}
+
+/**
+ * An answer as a message of the next request, which may go to another model: there, fields that its author alone knows
+ * (`annotations`, `reasoning_content`, even a `refusal` that is null) are refused with 400 or 422.
+ */
+function asAsked(answer: Message): Message {
+  if (answer.role !== 'assistant') return answer;
+  const { content = null, refusal, tool_calls: calls } = answer;
+  return {
+    role: 'assistant',
+    content,
+    ...(typeof refusal === 'string' && { refusal }),
+    ...(calls !== undefined && calls.length > 0 && { tool_calls: calls }),
+  };
 }
 
 function callOf(body: ChatBody, options: DeskOptions): ChatCall {

@@ -1,6 +1,7 @@
 /** Whatever is thrown on the way to a route or in one of another's: OpenAI's error shape, and nothing of our inside. */
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import type { HostReply, HostRequest } from '../http/exchange.js';
+import { blotSecrets } from '../upstream/blot.js';
 import { refusalOf, refuse } from './http-server.js';
 
 @Catch()
@@ -28,7 +29,7 @@ function statusOf(error: unknown): number {
   return typeof error.statusCode === 'number' ? error.statusCode : 500;
 }
 
-/** Without its query, which may hold anything. */
+/** Without its query, which may hold anything, and without what is shaped like a key. */
 function pathShown(url: string): string {
-  return (url.split('?')[0] ?? '').slice(0, 128);
+  return blotSecrets(url.split('?')[0] ?? '').slice(0, 128);
 }

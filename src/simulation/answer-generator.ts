@@ -1,10 +1,12 @@
 /**
  * What a simulated model says: some 40 to 80 words that mention the question and say that they are simulated, JSON
- * where JSON was asked for, a call where tools were offered. The same question gets the same answer.
+ * where JSON was asked for, a call where tools were offered. The same question gets the same answer, so that one model can
+ * go on where another one broke off.
  *
  * Pure: no clock, no chance, no socket.
  */
 import type { ChatRequest } from './chat-request.js';
+import { restOfAnswer } from './continued-answer.js';
 import { hashText } from './latency-profile.js';
 import type { WireChoice, WireToolCall } from './openai-wire.js';
 import { sampleJson } from './sample-json.js';
@@ -46,9 +48,24 @@ export function splitIntoPieces(text: string): readonly string[] {
 }
 
 function generateChoice(request: ChatRequest, index: number): WireChoice {
+  const { continues } = request;
+  if (continues !== undefined) return textChoice(request, continued(request, continues, index));
   const call = generateToolCall(request, index);
   if (call !== undefined) return { pieces: [], toolCalls: [call], finishReason: 'tool_calls' };
-  const pieces = splitIntoPieces(generateText(request, index));
+  return textChoice(request, generateText(request, index));
+}
+
+function continued(
+  request: ChatRequest,
+  { text, lastWords, messages }: NonNullable<ChatRequest['continues']>,
+  index: number,
+): string {
+  const asked = { ...request, messages: request.messages.slice(0, -messages) };
+  return lastWords + restOfAnswer(text, generateText(asked, index));
+}
+
+function textChoice(request: ChatRequest, text: string): WireChoice {
+  const pieces = splitIntoPieces(text);
   const limit = request.maxTokens ?? Infinity;
   return { pieces: pieces.slice(0, limit), finishReason: pieces.length > limit ? 'length' : 'stop' };
 }

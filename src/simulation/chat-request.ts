@@ -2,6 +2,7 @@
  * What our own model servers read of a Chat Completions request: checked as OpenAI checks it, as far as a caller could
  * notice, and unknown fields ignored.
  */
+import { type AskedContinuation, readContinuation } from './continued-answer.js';
 import { asArray, asObject, parseJsonObject } from './json-value.js';
 import type { JsonObject } from './json-value.js';
 import type { WireError } from './openai-wire.js';
@@ -19,6 +20,8 @@ export interface ChatRequest {
   /** `auto`, `none`, `required`, or the name of the function that must be called. */
   readonly toolChoice: string;
   readonly output: { readonly type: 'text' } | { readonly type: 'json'; readonly schema?: unknown };
+  /** It is asked to go on with a text. */
+  readonly continues?: AskedContinuation;
 }
 
 interface ChatMessage {
@@ -47,9 +50,13 @@ export function readChatRequest(body: Uint8Array): ChatRequest | { readonly erro
     return invalid("Invalid value for 'max_tokens': integer above 0 expected.", 'max_tokens');
   const n = fields['n'] ?? 1;
   if (!isCount(n) || n > 128) return invalid("Invalid value for 'n': integer from 1 to 128 expected.", 'n');
+  const messages = asArray(fields['messages']).map(readMessage);
+  const texts = messages.map(({ text }) => text);
+  const continues = readContinuation(fields, texts);
   return {
     model: fields['model'],
-    messages: asArray(fields['messages']).map(readMessage),
+    messages,
+    ...(continues && { continues }),
     stream: fields['stream'] === true,
     includeUsage: asObject(fields['stream_options'])['include_usage'] === true,
     n,

@@ -7,7 +7,7 @@ import type { ServerResponse } from 'node:http';
 import type { ChatRequest } from './chat-request.js';
 import { untilGone, waitFor, writeJson } from './loopback-server.js';
 import { chunksOf, completionOf, errorBodyOf, sseEvent, SSE_DONE, SSE_HEADERS } from './openai-wire.js';
-import type { WireAnswer, WireChunk } from './openai-wire.js';
+import type { WireAnswer, WireChunk, WireToolCall } from './openai-wire.js';
 import { sendChunks, totalMs } from './send-stream.js';
 import type { Tempo } from './send-stream.js';
 import { DEFAULT_AFTER_CHARS, ERROR_RESPONSES } from './simulated-fault.js';
@@ -117,20 +117,39 @@ async function breakBody(fault: SimulatedFault, stage: FaultStage): Promise<void
   }
 }
 
+/** Counts the characters of the text, then those of what tools are called with. */
 function* upToChars(answer: WireAnswer, limit: number): Generator<WireChunk> {
   const [first] = answer.choices;
   if (first === undefined) return;
-  const pieces: string[] = [];
-  let left = limit;
-  for (const piece of first.pieces) {
-    if (left <= 0) break;
-    // By code points: half an emoji would be a fault of another kind.
-    const characters = Array.from(piece).slice(0, left);
-    pieces.push(characters.join(''));
-    left -= characters.length;
+  const cut = new CharCut(limit);
+  const pieces = first.pieces.map((piece) => cut.take(piece)).filter((piece) => piece !== '');
+  const toolCalls: WireToolCall[] = [];
+  for (const call of first.toolCalls ?? []) {
+    if (cut.isOver) break;
+    toolCalls.push({ ...call, arguments: cut.take(call.arguments) });
   }
-  for (const chunk of chunksOf({ ...answer, choices: [{ ...first, pieces }] }, { includeUsage: false })) {
+  const choices = [{ ...first, pieces, toolCalls }];
+  for (const chunk of chunksOf({ ...answer, choices }, { includeUsage: false })) {
     if (chunk.kind !== 'finish') yield chunk;
+  }
+}
+
+class CharCut {
+  #left: number;
+
+  constructor(limit: number) {
+    this.#left = limit;
+  }
+
+  get isOver(): boolean {
+    return this.#left <= 0;
+  }
+
+  take(text: string): string {
+    // By code points: half an emoji would be a fault of another kind.
+    const characters = Array.from(text).slice(0, Math.max(0, this.#left));
+    this.#left -= characters.length;
+    return characters.join('');
   }
 }
 

@@ -7,7 +7,10 @@ import type { WireError } from './openai-wire.js';
 
 export interface SimulatedFault {
   readonly kind: SimulatedFaultKind;
-  /** How many characters of the answer go out before it breaks (`stream_cut`, `stream_error`, `timeout_idle`, `malformed_event`). */
+  /**
+   * How many characters of the answer go out before it breaks (those of `BREAKS_INSIDE`): of its text, then of what it
+   * calls tools with.
+   */
   readonly afterChars?: number;
   /** `Retry-After` of `rate_limited` and `overloaded`, whole seconds; absent: the header is not sent. */
   readonly retryAfterS?: number;
@@ -45,6 +48,9 @@ export const EXPECTED_CLASS = {
   invalid_request: both('invalid_request'),
   unsupported: both('unsupported'),
 } as const satisfies Record<string, { readonly plain: FailureClass | null; readonly stream: FailureClass | null }>;
+
+/** The faults that can come when a part of the answer is out already. */
+export const BREAKS_INSIDE = ['stream_cut', 'stream_error', 'timeout_idle', 'malformed_event'] as const;
 
 export type SimulatedFaultKind = keyof typeof EXPECTED_CLASS;
 

@@ -277,14 +277,15 @@ describe('drill', () => {
       chains: { default: ['a', 'b', 'c'], back: ['c', 'b'] },
     });
     const run = await runCommand(['drill', ...CONFIG], { files });
-    expect(run).toMatchObject({ code: 0, stderr: '', stdout: '123 of 123 faults on 3 edges fell back.\n' });
+    expect(run).toMatchObject({ code: 0, stderr: '', stdout: '147 of 147 faults on 3 edges fell back.\n' });
     expect([models.calls.length, models.polls.length]).toEqual([calls, polls]);
   });
 
   it('tries every class that allows a fallback, stream and not', async () => {
     const report = jsonOf(await runCommand(['drill', '--json', ...CONFIG], { files: twoProviders() }));
-    // 23 faults twice, without invalid_output in a stream and what is the caller's own: invalid_request, content_filter.
-    expect(report).toEqual({ ok: true, edges: 1, tried: 41, fired: 41, silent: [], alone: [] });
+    // 23 faults twice, without invalid_output in a stream and what is the caller's own: invalid_request, content_filter;
+    // four of them also in a text and in a tool call.
+    expect(report).toEqual({ ok: true, edges: 1, tried: 49, fired: 49, silent: [], alone: [] });
   });
 
   it('prints one line per fault that does not fall back where no time is left for it', async () => {
@@ -300,13 +301,24 @@ describe('drill', () => {
       'default: gpt-4 -> gpt-3.5-turbo does not fire on timeout_idle: gpt-4;timeout_total',
       'default: gpt-4 -> gpt-3.5-turbo does not fire on timeout_idle (stream): gpt-4;timeout_ttft',
     ]);
-    expect(lines.at(-1)).toBe('35 of 41 faults on 1 edge fell back.');
+    expect(lines.at(-1)).toBe('43 of 49 faults on 1 edge fell back.');
   });
 
   it('says that nothing falls back where that is switched off', async () => {
     const run = await runCommand(['drill', ...CONFIG], { files: twoProviders(), env: { FALLBACK_ENABLED: 'false' } });
     expect(run.code).toBe(1);
-    expect(run.stdout).toContain('FALLBACK_ENABLED=false: nothing falls back\n0 of 41 faults');
+    expect(run.stdout).toContain('FALLBACK_ENABLED=false: nothing falls back\n0 of 49 faults');
+  });
+
+  it('lets streams go on in every way that the configuration names, and asks nothing of one that has none', async () => {
+    const way = (continuation: string, provider: string) => ({ provider, continuation });
+    const files = twoProviders({
+      models: { a: way('none', 'one'), b: way('prefix', 'two'), c: way('vllm', 'one'), d: way('none', 'two') },
+      chains: { default: ['a', 'b', 'c', 'd'] },
+    });
+    const run = await runCommand(['drill', ...CONFIG], { files });
+    // Nobody goes on after c: four faults less than on the other two edges.
+    expect(run).toMatchObject({ code: 0, stdout: '143 of 143 faults on 3 edges fell back.\n' });
   });
 
   it('says of a chain of one model that there is nothing to fall back to', async () => {

@@ -165,7 +165,7 @@ async function sayNonsense(): Promise<void> {
   for (const name of ['x-fallback', 'x-fallback-deadline-ms', 'x-fallback-drill']) {
     await say('/chat', { body: { message: 'hello', chain: 'alone-0' }, headers: { [name]: inHeader } });
   }
-  await say(`/nowhere?api_key=${inAddress}`, { method: 'GET' });
+  await say(`/nowhere/${inAddress}?api_key=${inAddress}`, { method: 'GET' });
   await say(`/v1/models?api_key=${inAddress}`, { method: 'GET' });
   await say('/chat', { body: 'message=hello', headers: { 'content-type': `text/${inHeader}` } });
 }

@@ -1,14 +1,22 @@
 /**
- * What a drill has to try: for every model of every chain that has one after it, every fault, stream and not, and the
- * models that the rules say must answer then. Read from the failure traits alone, so that the drill asks whether the
- * running product does what the table says.
+ * What a drill has to try: for every model of every chain that has one after it, every fault, stream and not, a stream's
+ * also after its first token, and the models that the rules say must answer or go on then. Read from the failure traits
+ * and the policies alone, so that the drill asks whether the running product does what the tables say.
  */
 import type { ChainSettings, ModelSettings, Settings } from '../../config/settings.js';
 import { type FailureClass, traitsOf } from '../../policy/failure.js';
 import type { Policy } from '../../policy/policy.js';
-import { EXPECTED_CLASS, SIMULATED_FAULT_KINDS, type SimulatedFaultKind } from '../../simulation/simulated-fault.js';
+import {
+  BREAKS_INSIDE,
+  EXPECTED_CLASS,
+  SIMULATED_FAULT_KINDS,
+  type SimulatedFaultKind,
+} from '../../simulation/simulated-fault.js';
 
 type Entry = readonly ModelSettings[];
+
+/** What of the answer is out when the fault comes. */
+export type DrillMoment = 'before all' | 'in a text' | 'in a tool call';
 
 export interface DrillCase {
   readonly chain: ChainSettings;
@@ -20,35 +28,63 @@ export interface DrillCase {
   readonly expected: Entry;
   readonly fault: SimulatedFaultKind;
   readonly streaming: boolean;
+  readonly moment: DrillMoment;
 }
 
 export function planDrill(settings: Settings): DrillCase[] {
   return [...settings.chains.values()].flatMap((chain) =>
     chain.entries.flatMap((broken, at) =>
       SIMULATED_FAULT_KINDS.flatMap((fault) =>
-        [false, true].flatMap((streaming): DrillCase[] => {
-          const after = chain.entries.slice(at + 1);
-          const expected = whoMustAnswer({ chain, broken, after, fault, streaming });
-          return expected ? [{ chain, broken, after, expected, fault, streaming }] : [];
+        waysToMeet(fault).flatMap(({ streaming, moment }): DrillCase[] => {
+          const edge = { chain, broken, after: chain.entries.slice(at + 1), fault, streaming, moment };
+          const expected = whoMustAnswer(edge);
+          return expected ? [{ ...edge, expected }] : [];
         }),
       ),
     ),
   );
 }
 
+function waysToMeet(fault: SimulatedFaultKind): readonly Pick<DrillCase, 'streaming' | 'moment'>[] {
+  const inside = (BREAKS_INSIDE as readonly SimulatedFaultKind[]).includes(fault) ? AFTER_FIRST_TOKEN : [];
+  return [{ streaming: false, moment: 'before all' }, { streaming: true, moment: 'before all' }, ...inside];
+}
+
+const AFTER_FIRST_TOKEN = [
+  { streaming: true, moment: 'in a text' },
+  { streaming: true, moment: 'in a tool call' },
+] as const;
+
 /** @returns the first entry whose models may be asked after that fault; undefined where the rules ask nobody. */
 function whoMustAnswer(edge: Omit<DrillCase, 'expected'>): Entry | undefined {
-  const { chain, broken, after, fault, streaming } = edge;
+  const { chain, broken, after, fault, streaming, moment } = edge;
   const failureClass: FailureClass | null = EXPECTED_CLASS[fault][streaming ? 'stream' : 'plain'];
   if (failureClass === null) return undefined;
   const policies = broken.map((model) => chain.policyByModel.get(model.name) ?? chain.policy);
+  if (!policies.every((policy) => mayBeLeft(policy, moment))) return undefined;
   for (const entry of after) {
-    const admitted = entry.filter((model) =>
-      broken.every((from, i) => mayFollow(failureClass, from, model, policies[i])),
+    const admitted = entry.filter(
+      (model) =>
+        (moment !== 'in a text' || model.continuation !== 'none') &&
+        broken.every((from, i) => mayFollow(failureClass, from, model, policies[i])),
     );
     if (admitted.length > 0) return admitted;
   }
   return undefined;
+}
+
+/** The contract's section 4: what breaks in the caller's hands ends there, if the policy says so. */
+function mayBeLeft({ stream }: Policy, moment: DrillMoment): boolean {
+  switch (moment) {
+    case 'before all':
+      return true;
+    case 'in a text':
+      return stream.onBreak === 'continue';
+    case 'in a tool call':
+      return stream.toolCalls === 'hold';
+    default:
+      return moment satisfies never;
+  }
 }
 
 /** The contract's section 6, "another model". */

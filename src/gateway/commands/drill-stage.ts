@@ -3,19 +3,45 @@
  * times shortened alike, so that what does not fit its deadline does not fit here either.
  */
 import { randomUUID } from 'node:crypto';
-import type { RequestResult } from '../../chain/chain-runner.js';
+import type OpenAI from 'openai';
+import type { RequestResult, RequestSink } from '../../chain/chain-runner.js';
 import { bodyFromParams } from '../../chain/chat-body.js';
 import { systemClock } from '../../chain/clock.js';
 import { Engine } from '../../chain/engine.js';
 import { ChainEvents } from '../../chain/events.js';
 import type { ChainSettings, ModelSettings, Settings } from '../../config/settings.js';
+import { AnswerAssembly } from '../../fallback/answer-assembly.js';
 import type { Policy } from '../../policy/policy.js';
+import { generateAnswer } from '../../simulation/answer-generator.js';
+import { readChatRequest } from '../../simulation/chat-request.js';
 import { type SimulatedModels, startSimulatedModels } from '../../simulation/simulated-models.js';
+import { readSseEvent, SseScanner } from '../../stream/sse-scanner.js';
 import { HttpUpstream } from '../../upstream/http-upstream.js';
-import type { DrillCase } from './drill-plan.js';
+import type { DrillCase, DrillMoment } from './drill-plan.js';
 
 /** Nothing local needs longer, even on a busy machine. */
 const SHORTEST_LIMIT_MS = 250;
+
+/** How much of the answer is out: past the label and in the middle of a word; half of what the tool is called with. */
+const CHARS_BEFORE: Readonly<Record<DrillMoment, number>> = {
+  'before all': 0,
+  'in a text': '[simulated ] You asked: "This is a dr'.length,
+  'in a tool call': 6,
+};
+
+const TOOL = {
+  type: 'function',
+  function: {
+    name: 'look_up',
+    parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+  },
+};
+
+export interface Drilled {
+  readonly result: RequestResult;
+  /** A stream: what the caller got is the one answer to the question, nothing of it twice and nothing missing. */
+  readonly isWhole: boolean;
+}
 
 export class DrillStage {
   readonly #settings: Settings;
@@ -32,8 +58,11 @@ export class DrillStage {
   }
 
   /** Plays one case on models that nothing is known of yet. */
-  async play({ chain, broken, after, fault, streaming }: DrillCase): Promise<RequestResult> {
-    for (const { name } of broken) this.#models.break(name, { kind: fault, afterChars: 0 });
+  async play({ chain, broken, after, fault, streaming, moment }: DrillCase): Promise<Drilled> {
+    for (const { name } of broken) {
+      const labelChars = moment === 'in a text' ? name.length : 0;
+      this.#models.break(name, { kind: fault, afterChars: CHARS_BEFORE[moment] + labelChars });
+    }
     const engine = new Engine({
       settings: this.#staged({ ...chain, entries: [broken, ...after] }),
       upstream: this.#upstream,
@@ -41,17 +70,22 @@ export class DrillStage {
       clock: systemClock,
       random: Math.random,
     });
-    const body = bodyFromParams({
+    const params = {
       messages: [{ role: 'user', content: 'This is a drill: {"drill":true}' }],
       ...(streaming && { stream: true }),
       ...(fault === 'invalid_output' && { response_format: { type: 'json_object' } }),
-    });
+      ...(moment === 'in a tool call' && { tools: [TOOL] }),
+    };
+    const reading = new AnswerReading();
     const result = await new Promise<RequestResult>((resolve) => {
-      const sink = { onCommit() {}, onBytes() {}, onFinish: resolve };
+      const sink: RequestSink = { onCommit() {}, onBytes: (bytes) => reading.take(bytes), onFinish: resolve };
+      const body = bodyFromParams(params);
       engine.startChat({ requestId: randomUUID(), route: { chain: chain.name }, body }, sink);
     });
     for (const { name } of broken) this.#models.mend(name);
-    return result;
+    const writers = moment === 'in a text' ? broken.map(({ name }) => name) : [result.model ?? ''];
+    const isWhole = !streaming || writers.some((model) => reading.message === messageOf({ ...params, model }));
+    return { result, isWhole };
   }
 
   async close(): Promise<void> {
@@ -110,4 +144,33 @@ function shortenedPolicy(policy: Policy, ratio: number): Policy {
       totalMs: stream.totalMs * ratio,
     },
   };
+}
+
+/** What a caller makes of a stream. */
+class AnswerReading {
+  readonly #scanner = new SseScanner();
+  readonly #assembly = new AnswerAssembly();
+
+  take(bytes: Uint8Array): void {
+    for (let at = this.#scanner.next(bytes, 0); at >= 0; at = this.#scanner.next(bytes, at)) {
+      const { data } = readSseEvent(this.#scanner.bytes, this.#scanner.start, this.#scanner.end);
+      if (data !== null) this.#assembly.add(JSON.parse(data) as OpenAI.ChatCompletionChunk);
+      if (at >= bytes.length) break;
+    }
+  }
+
+  /** As `messageOf` writes it. */
+  get message(): string {
+    const message = this.#assembly.completion().choices[0]?.message;
+    const calls = message?.tool_calls ?? [];
+    return JSON.stringify([message?.content || '', calls.map((call) => 'function' in call && call.function.arguments)]);
+  }
+}
+
+/** What a healthy simulated model says to a request. */
+function messageOf(params: object): string {
+  const request = readChatRequest(Buffer.from(JSON.stringify(params)));
+  const [choice] = 'error' in request ? [] : generateAnswer(request).choices;
+  const calls = choice?.toolCalls ?? [];
+  return JSON.stringify([choice?.pieces.join('') ?? '', calls.map((call) => call.arguments)]);
 }

@@ -1,24 +1,26 @@
 /**
- * `drill`: proves that the fallbacks fire. Every fault is put on every edge of the user's own chains, stream and not,
- * with simulated models in the real ones' place: nothing leaves this machine, and no real model is asked.
+ * `drill`: proves that the fallbacks fire. Every fault is put on every edge of the user's own chains, stream and not, before
+ * the first token and after it, with simulated models in the real ones' place: nothing leaves this machine, and no real
+ * model is asked.
  */
-import type { RequestResult } from '../../chain/chain-runner.js';
 import { traceText } from '../../chain/trace-text.js';
 import { readGatewayConfiguration } from '../gateway-configuration.js';
 import { ProgressBar } from '../progress-bar.js';
 import { type Command, type CommandOutput, EXIT_NOT_WELL, EXIT_WELL, print, printJson } from './command-run.js';
-import { type DrillCase, planDrill } from './drill-plan.js';
-import { DrillStage } from './drill-stage.js';
+import { type DrillCase, type DrillMoment, planDrill } from './drill-plan.js';
+import { type Drilled, DrillStage } from './drill-stage.js';
 
 /** Most of a drill is waiting for time limits: several stages wait together. */
 const STAGES = 6;
 
-interface Drilled {
+interface DrillLine {
   readonly chain: string;
   readonly from: string;
   readonly to: string;
   readonly fault: string;
   readonly stream: boolean;
+  /** What of the answer was out when the fault came. */
+  readonly moment: DrillMoment;
   readonly fired: boolean;
   readonly trace: string;
 }
@@ -45,9 +47,11 @@ export const drill: Command = async (options, output) => {
     });
   } else {
     print(output, [
-      ...silent.map(({ chain, from, to, fault, stream, trace }) => {
-        return `${chain}: ${from} -> ${to} does not fire on ${fault}${stream ? ' (stream)' : ''}: ${trace || 'nobody was asked'}`;
-      }),
+      ...silent.map(
+        ({ chain, from, to, fault, stream, moment, trace }) =>
+          `${chain}: ${from} -> ${to} does not fire on ${fault}${stream ? ` (${STREAM_WORDS[moment]})` : ''}: ` +
+          (trace || 'nobody was asked'),
+      ),
       ...alone.map((name) => `${name}: one model alone, nothing to fall back to`),
       ...(settings.enabled || silent.length === 0 ? [] : ['FALLBACK_ENABLED=false: nothing falls back']),
       `${drilled.length - silent.length} of ${drilled.length} faults on ${edges} ${edges === 1 ? 'edge' : 'edges'} fell back.`,
@@ -56,17 +60,23 @@ export const drill: Command = async (options, output) => {
   return silent.length === 0 ? EXIT_WELL : EXIT_NOT_WELL;
 };
 
+const STREAM_WORDS: Readonly<Record<DrillMoment, string>> = {
+  'before all': 'stream',
+  'in a text': 'stream, in its text',
+  'in a tool call': 'stream, in a tool call',
+};
+
 async function playAll(
   cases: readonly DrillCase[],
   lanes: readonly DrillStage[],
   { progress }: CommandOutput,
-): Promise<Drilled[]> {
-  const drilled: Drilled[] = [];
+): Promise<DrillLine[]> {
+  const drilled: DrillLine[] = [];
   const bar = new ProgressBar(progress, cases.length);
   const waiting = cases.entries();
   const work = async (lane: DrillStage) => {
     for (const [index, one] of waiting) {
-      drilled[index] = drilledAs(one, await lane.play(one));
+      drilled[index] = lineOf(one, await lane.play(one));
       bar.step();
     }
   };
@@ -75,15 +85,18 @@ async function playAll(
   return drilled;
 }
 
-function drilledAs({ chain, broken, expected, fault, streaming }: DrillCase, result: RequestResult): Drilled {
+function lineOf(one: DrillCase, { result, isWhole }: Drilled): DrillLine {
+  const { chain, broken, expected, fault, streaming, moment } = one;
   const { verdict, model, attempts } = result;
+  const isRightModel = expected.some(({ name }) => name === model);
   return {
     chain: chain.name,
     from: broken.map(({ name }) => name).join('|'),
     to: expected.map(({ name }) => name).join('|'),
     fault,
     stream: streaming,
-    fired: verdict.type === 'answered' && expected.some(({ name }) => name === model),
-    trace: traceText(attempts),
+    moment,
+    fired: verdict.type === 'answered' && isRightModel && isWhole,
+    trace: traceText(attempts) + (verdict.type === 'answered' && !isWhole ? ', but the answer is not whole' : ''),
   };
 }
