@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command as Program, CommanderError, InvalidArgumentError } from 'commander';
 import { check } from './commands/check.js';
 import type { Command, CommandOptions, CommandOutput } from './commands/command-run.js';
-import { demo, type DemoOptions } from './commands/demo.js';
+import { demo } from './commands/demo.js';
 import { drill } from './commands/drill.js';
 import { perf, type PerfOptions } from './commands/perf.js';
 import { verify, type VerifyOptions } from './commands/verify.js';
@@ -45,7 +45,7 @@ function program(): Program {
     .option('--strict', 'fail on advice, too')
     .option('--explain', 'print every effective value and where it came from');
   add('drill', 'put every fault on every edge of the chains and see whether it falls back', drill);
-  runs<DemoOptions>(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
+  runs(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
     .option('--cut-after <chars>', 'where it is cut', wholeFrom(0, MOST_CHARS), 120)
     .option('--question <text>', 'what is asked', 'What is a fallback?');
   return all;
@@ -59,8 +59,9 @@ function configured(command: Program): Program {
   return command.option('--config <file>', 'YAML or JSON; wins over FALLBACK_CONFIG_FILE');
 }
 
-function runs<O>(command: Program, run: (options: O, output: CommandOutput) => Promise<number>): Program {
-  return command.option('--json', 'one JSON document, for programs').action(async (options: O) => {
+/** @param run whose options are those that the command declares. */
+function runs(command: Program, run: (options: never, output: CommandOutput) => Promise<number>): Program {
+  return command.option('--json', 'one JSON document, for programs').action(async (options: never) => {
     const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
     process.exit(exitCode);
   });

@@ -351,9 +351,9 @@ describe('demo', () => {
   });
 
   it('shows the same text wherever it is cut, and whatever is configured around it', async () => {
-    const env = { FALLBACK_MAX_RETRIES: 'many', FALLBACK_ENABLED: 'false', FALLBACK_CONFIG_FILE: 'missing.yaml' };
+    const around = { FALLBACK_MAX_RETRIES: 'many', FALLBACK_ENABLED: 'false', FALLBACK_CONFIG_FILE: 'missing.yaml' };
     const runs = await Promise.all(
-      ['30', '121', '9999'].map((at) => runCommand(['demo', '--json', '--cut-after', at], { env })),
+      ['30', '121', '9999'].map((at) => runCommand(['demo', '--json', '--cut-after', at], { env: around })),
     );
     const reports = runs.map(jsonOf);
     expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
