@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Command as Program, CommanderError, InvalidArgumentError } from 'commander';
 import { check } from './commands/check.js';
-import type { Command, CommandOptions, CommandOutput } from './commands/command-run.js';
+import type { Command, CommandOptions } from './commands/command-run.js';
 import { demo } from './commands/demo.js';
 import { drill } from './commands/drill.js';
 import { perf, type PerfOptions } from './commands/perf.js';
@@ -59,9 +59,8 @@ function configured(command: Program): Program {
   return command.option('--config <file>', 'YAML or JSON; wins over FALLBACK_CONFIG_FILE');
 }
 
-/** @param run whose options are those that the command declares. */
-function runs(command: Program, run: (options: never, output: CommandOutput) => Promise<number>): Program {
-  return command.option('--json', 'one JSON document, for programs').action(async (options: never) => {
+function runs<O extends CommandOptions>(command: Program, run: Command<O>): Program {
+  return command.option('--json', 'one JSON document, for programs').action(async (options: O) => {
     const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
     process.exit(exitCode);
   });
