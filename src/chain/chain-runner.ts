@@ -157,6 +157,7 @@ class RequestRun implements RunningRequest {
   /** What the caller holds of a stream that broke. */
   #text = '';
   #writtenTokens = 0;
+  #brokeAtMs = 0;
   #streamId: string | undefined;
   #stopWaiting: (() => void) | undefined;
   /** Failures in a storm of 400s, which count or not as the next model answers. */
@@ -358,6 +359,7 @@ class RequestRun implements RunningRequest {
   /** What the caller holds now, for whoever goes on with it. */
   #keep(end: FailedEnd): void {
     this.#committed = undefined;
+    this.#brokeAtMs = this.#deps.clock.nowMs();
     this.#text += end.text ?? '';
     this.#writtenTokens += end.usage.outputTokens;
     this.#streamId ??= end.streamId;
@@ -366,12 +368,13 @@ class RequestRun implements RunningRequest {
   #cancelAttempt(id: AttemptId, as: FailureClass, beaten: boolean, nowMs: number): void {
     const attempt = this.#attempts[id];
     if (!attempt || attempt.record) return;
+    const usage = attempt.running?.spent?.() ?? NO_USAGE;
     attempt.running?.cancel();
     attempt.beaten = beaten;
     const why = beaten ? 'another model was faster' : 'the caller left';
     const failure = ownFailure(as, as === 'cancelled' ? why : 'the deadline of the request has passed');
-    const end = { type: 'failed', failure, delivered: 'nothing', usage: NO_USAGE } as const;
-    this.#book(attempt, as, NO_USAGE, undefined, end, nowMs);
+    const end = { type: 'failed', failure, delivered: 'nothing', usage } as const;
+    this.#book(attempt, as, usage, undefined, end, nowMs);
   }
 
   /** The board hears of it before the machine does; drilled attempts never touch it. */
@@ -447,6 +450,8 @@ class RequestRun implements RunningRequest {
       from,
       to: attempt.model,
       reason,
+      sentChars: this.#text.length,
+      ms: Math.round(nowMs - this.#brokeAtMs),
       drilled,
     });
   }
@@ -506,6 +511,7 @@ class RequestRun implements RunningRequest {
       from: from.model,
       to: to.model,
       reason: from.reason,
+      kind: to.kind,
       ms: left?.record?.ms ?? Math.round(to.startedAtMs - (left?.startedAtMs ?? to.startedAtMs)),
       drilled: left?.drilled ?? false,
     });

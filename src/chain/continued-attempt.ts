@@ -3,10 +3,11 @@
  * driver, which sees the part of it that goes on where the caller's text ends.
  */
 import { ownFailure } from '../upstream/classify.js';
-import { estimateTokens } from '../upstream/answer.js';
-import type { AttemptEnd, AttemptHandler, RunningAttempt } from '../upstream/upstream.js';
+import type { AttemptEnd, AttemptHandler, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
 import type { ContinuedStream } from '../stream/continued-stream.js';
 import type { Clock } from './clock.js';
+
+const NO_USAGE: TokenUsage = { inputTokens: 0, outputTokens: 0, reported: false };
 
 export interface ContinuedAttemptSetup {
   readonly stream: ContinuedStream;
@@ -48,6 +49,11 @@ export class ContinuedAttempt implements AttemptHandler, RunningAttempt {
 
   resume(): void {
     this.#running?.resume();
+  }
+
+  /** The words that it repeats are paid for, too. */
+  spent(): TokenUsage {
+    return this.#running?.spent?.() ?? NO_USAGE;
   }
 
   onFirstToken(held: boolean): void {
@@ -96,10 +102,10 @@ export class ContinuedAttempt implements AttemptHandler, RunningAttempt {
   }
 
   #giveUp(why: string): void {
+    const usage = this.spent();
     this.cancel();
-    const { handler, stream } = this.#setup;
-    const usage = { inputTokens: 0, outputTokens: estimateTokens(stream.receivedBytes), reported: false };
-    handler.onEnd({ type: 'failed', failure: ownFailure('bad_response', why, 200), delivered: 'nothing', usage });
+    const failure = ownFailure('bad_response', why, 200);
+    this.#setup.handler.onEnd({ type: 'failed', failure, delivered: 'nothing', usage });
   }
 
   #close(): void {

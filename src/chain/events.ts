@@ -48,18 +48,24 @@ export interface ModelSwitched {
   readonly from: string;
   readonly to: string;
   readonly reason: FailureClass;
+  /** `overtake`: the model that is left is silent, and may still answer first. */
+  readonly kind: AttemptKind;
   /** How long the model that is left has taken. */
   readonly ms: number;
   readonly drilled: boolean;
 }
 
-/** A stream that broke in the caller's hands, and is gone on with by another model. */
+/** A stream that broke in the caller's hands, and is gone on with: told when the next model's first words go out. */
 export interface StreamContinued {
   readonly requestId: string;
   readonly chain: string;
   readonly from: string;
   readonly to: string;
   readonly reason: FailureClass;
+  /** Characters of text that the caller held by then. */
+  readonly sentChars: number;
+  /** How long the caller waited since the break. */
+  readonly ms: number;
   readonly drilled: boolean;
 }
 

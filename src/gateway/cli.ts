@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command as Program, CommanderError, InvalidArgumentError } from 'commander';
 import { check } from './commands/check.js';
 import type { Command, CommandOptions } from './commands/command-run.js';
+import { demo } from './commands/demo.js';
 import { drill } from './commands/drill.js';
 import { perf, type PerfOptions } from './commands/perf.js';
 import { verify, type VerifyOptions } from './commands/verify.js';
@@ -11,6 +12,7 @@ import { explainFailedStart, serve } from './serve.js';
 const EXIT_USAGE = 2;
 const MOST_REQUESTS = 1_000_000;
 const MOST_AT_A_TIME = 1_000;
+const MOST_CHARS = 100_000;
 
 /** @param argv as the process has it. Ends the process, but for `serve`. */
 export async function runCli(argv: readonly string[]): Promise<void> {
@@ -30,41 +32,45 @@ function program(): Program {
     .exitOverride()
     .showHelpAfterError()
     .configureOutput({ outputError: (text, write) => write(text) });
-  subcommand(all, 'serve', 'start the gateway').action(({ config }: CommandOptions) => serve(config));
+  configured(subcommand(all, 'serve', 'start the gateway')).action(({ config }: CommandOptions) => serve(config));
   const add = <O extends CommandOptions>(name: string, description: string, run: Command<O>): Program =>
-    subcommand(all, name, description)
-      .option('--json', 'one JSON document, for programs')
-      .action(async (options: O) => {
-        const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
-        process.exit(exitCode);
-      });
+    runs(configured(subcommand(all, name, description)), run);
   add('check', 'ask each model for one token: key, model, answer, latency', check);
   add<PerfOptions>('perf', 'measure many chats: count and times per model', perf)
-    .option('--requests <n>', 'how many chats', wholeFrom1To(MOST_REQUESTS), 100)
-    .option('--concurrency <n>', 'how many at a time', wholeFrom1To(MOST_AT_A_TIME), 10)
+    .option('--requests <n>', 'how many chats', wholeFrom(1, MOST_REQUESTS), 100)
+    .option('--concurrency <n>', 'how many at a time', wholeFrom(1, MOST_AT_A_TIME), 10)
     .option('--url <url>', 'of a running gateway; without it, in this process', httpUrl)
     .option('--chain <name>', 'which chain');
   add<VerifyOptions>('verify', 'look for faults, unreachable models and deadlines that no fallback fits into', verify)
     .option('--strict', 'fail on advice, too')
     .option('--explain', 'print every effective value and where it came from');
   add('drill', 'put every fault on every edge of the chains and see whether it falls back', drill);
+  runs(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
+    .option('--cut-after <chars>', 'where it is cut', wholeFrom(0, MOST_CHARS), 120)
+    .option('--question <text>', 'what is asked', 'What is a fallback?');
   return all;
 }
 
 function subcommand(all: Program, name: string, description: string): Program {
-  return all
-    .command(name)
-    .description(description)
-    .option('--config <file>', 'YAML or JSON; wins over FALLBACK_CONFIG_FILE')
-    .exitOverride()
-    .allowExcessArguments(false);
+  return all.command(name).description(description).exitOverride().allowExcessArguments(false);
 }
 
-function wholeFrom1To(most: number): (text: string) => number {
+function configured(command: Program): Program {
+  return command.option('--config <file>', 'YAML or JSON; wins over FALLBACK_CONFIG_FILE');
+}
+
+function runs<O extends CommandOptions>(command: Program, run: Command<O>): Program {
+  return command.option('--json', 'one JSON document, for programs').action(async (options: O) => {
+    const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
+    process.exit(exitCode);
+  });
+}
+
+function wholeFrom(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-    if (value >= 1 && value <= most) return value;
-    throw new InvalidArgumentError(`expected a whole number from 1 to ${most}.`);
+    if (value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${least} to ${most}.`);
   };
 }
 

@@ -38,6 +38,8 @@ function tryLines(url: string, { drills, chains }: Settings, { apiKeys }: Gatewa
     ...lines,
     `With ${first.name} broken, ${second.name} answers:`,
     chat('-sSi', ` -H 'x-fallback-drill: ${first.name}=server_error'`, { message }),
+    'A stream that is cut in mid-sentence, and goes on:',
+    '  npx nestjs-llm-fallback demo',
   ];
 }
 

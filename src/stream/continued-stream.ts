@@ -32,8 +32,6 @@ export class ContinuedStream {
   state: 'holding' | 'unproven' | 'open';
   /** What of this model's text went out. */
   deliveredText = '';
-  /** Text of this model so far, delivered or not. */
-  receivedBytes = 0;
   readonly #options: ContinuedStreamOptions;
   readonly #scanner = new SseScanner();
   readonly #seam: Seam | null;
@@ -77,7 +75,6 @@ export class ContinuedStream {
     }
     const delta = isJsonObject(choice['delta']) ? choice['delta'] : {};
     const text = typeof delta['content'] === 'string' ? delta['content'] : '';
-    this.receivedBytes += Buffer.byteLength(text);
     delete delta['role'];
     if (this.#seam) for (const field of REASONING_FIELDS) delete delta[field];
     const isFinished = typeof choice['finish_reason'] === 'string';

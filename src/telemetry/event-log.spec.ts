@@ -50,7 +50,15 @@ describe('the log of a request that fell back', () => {
     const about = { request_id: 'order-7', chain: 'default' };
     expect(lines.map(({ fields }) => fields)).toEqual([
       { response_time: 143, model: 'gpt-4', ...about, class: 'server_error', status: 500, kind: 'first' },
-      { response_time: 143, model: 'gpt-4', ...about, from: 'gpt-4', to: 'gpt-3.5-turbo', class: 'server_error' },
+      {
+        response_time: 143,
+        model: 'gpt-4',
+        ...about,
+        from: 'gpt-4',
+        to: 'gpt-3.5-turbo',
+        class: 'server_error',
+        kind: 'fallback',
+      },
       {
         response_time: 555,
         model: 'gpt-3.5-turbo',
@@ -67,6 +75,42 @@ describe('the log of a request that fell back', () => {
     stage.run([{ outcome: 'ok' }]);
 
     expect(messages()).toEqual(['debug: Successfully used gpt-4']);
+  });
+});
+
+describe('the log of a stream', () => {
+  const CUT: Ending = { outcome: 'stream_cut', ttftMs: 300, afterMs: 900, text: 'My secret wish is a ' };
+  const REST: Ending = { outcome: 'ok', ttftMs: 200, afterMs: 1_000, text: 'My secret wish is a horse.' };
+
+  it('that broke and goes on tells who continues, after how many characters, and for how long it stood still', () => {
+    const { stage, messages, lines } = listen({ successLevel: 'info' });
+    stage.run([CUT, REST], { streaming: true });
+
+    expect(messages()).toEqual([
+      'warn: Attempt on gpt-4 failed: stream_cut',
+      'warn: Switching to model: gpt-3.5-turbo',
+      'info: Continuing with model: gpt-3.5-turbo',
+      'info: Successfully used gpt-3.5-turbo',
+    ]);
+    const about = { request_id: 'r-1', chain: 'default', from: 'gpt-4', to: 'gpt-3.5-turbo', class: 'stream_cut' };
+    expect(lines[1]?.fields).toEqual({ response_time: 900, model: 'gpt-4', ...about, kind: 'continuation' });
+    expect(lines[2]?.fields).toEqual({ response_time: 200, model: 'gpt-3.5-turbo', ...about, sent_chars: 20 });
+    expect(JSON.stringify(lines)).not.toContain('wish');
+  });
+
+  it('whose model is silent says that the next one is asked beside it, and why', () => {
+    const policy = { maxRetries: 0, stream: { ttftMs: 100 } };
+    const { stage, messages, lines } = listen({ successLevel: 'info' }, {}, { ...OPTIONS, policy });
+    stage.run([{ ...REST, ttftMs: 800 }, REST], { streaming: true });
+
+    expect(messages()).toEqual(['warn: Switching to model: gpt-3.5-turbo', 'info: Successfully used gpt-3.5-turbo']);
+    expect(lines[0]?.fields).toMatchObject({
+      response_time: 100,
+      from: 'gpt-4',
+      to: 'gpt-3.5-turbo',
+      class: 'timeout_ttft',
+      kind: 'overtake',
+    });
   });
 });
 

@@ -6,7 +6,14 @@
  * only where the configuration allows contents (`FALLBACK_LOG_CONTENT`), keys blotted out.
  */
 import type { Engine } from '../chain/engine.js';
-import type { AttemptFinished, AttemptRecord, BreakerState, ModelSwitched, RequestFinished } from '../chain/events.js';
+import type {
+  AttemptFinished,
+  AttemptRecord,
+  BreakerState,
+  ModelSwitched,
+  RequestFinished,
+  StreamContinued,
+} from '../chain/events.js';
 import { traceText } from '../chain/trace-text.js';
 import { traitsOf } from '../policy/failure.js';
 import type { FailureClass } from '../policy/failure.js';
@@ -48,6 +55,7 @@ export class EventLog {
       events.on('request.finished', (request) => this.#logRequest(request)),
       events.on('attempt.finished', (attempt) => this.#logAttempt(attempt)),
       events.on('model.switched', (switched) => this.#logSwitch(switched)),
+      events.on('stream.continued', (continued) => this.#logContinued(continued)),
       events.on('model.rested', (rest) => this.#logRest(rest)),
       events.on('breaker.changed', (change) => this.#logBreaker(change)),
     ];
@@ -128,9 +136,17 @@ export class EventLog {
 
   /** Its time is that of the model that is left, and so is its `model`: who groups by model must not blame the next. */
   #logSwitch(switched: ModelSwitched): void {
-    const { from, to, reason, ms } = switched;
-    const fields = { response_time: ms, model: from, ...this.#about(switched), from, to, class: reason };
+    const { from, to, reason, kind, ms } = switched;
+    const fields = { response_time: ms, model: from, ...this.#about(switched), from, to, class: reason, kind };
     this.#sink.warn(fields, `Switching to model: ${to}`);
+  }
+
+  /** Its time is how long the caller's stream stood still. */
+  #logContinued(continued: StreamContinued): void {
+    const { from, to, reason, ms, sentChars } = continued;
+    const about = this.#about(continued);
+    const fields = { response_time: ms, model: to, ...about, from, to, class: reason, sent_chars: sentChars };
+    this.#sink.info(fields, `Continuing with model: ${to}`);
   }
 
   #logRest({ model, reason, restMs }: { model: string; reason: FailureClass; restMs: number }): void {

@@ -116,6 +116,99 @@ describe('metrics of a stream', () => {
   });
 });
 
+describe('metrics of a stream that broke and went on', () => {
+  const CUT: Ending = {
+    outcome: 'stream_cut',
+    ttftMs: 300,
+    afterMs: 900,
+    text: 'Once upon a ',
+    usage: { inputTokens: 50, outputTokens: 3 },
+  };
+  const REST: Ending = {
+    outcome: 'ok',
+    ttftMs: 200,
+    afterMs: 1_000,
+    text: 'Once upon a time.',
+    usage: { inputTokens: 70, outputTokens: 5 },
+  };
+
+  it('count the continuation by its pair, and each attempt’s tokens once, to the model that spent them', async () => {
+    const { stage, prometheus } = await listen();
+    stage.run([CUT, REST], { streaming: true });
+
+    expect(await samples(prometheus, 'fallback_stream_continuations_total')).toEqual([
+      'fallback_stream_continuations_total{from="gpt-4",to="gpt-4-azure"} 1',
+    ]);
+    expect(await samples(prometheus, 'fallback_attempts_total')).toEqual([
+      'fallback_attempts_total{model="gpt-4",outcome="stream_cut"} 1',
+      'fallback_attempts_total{model="gpt-4-azure",outcome="ok"} 1',
+    ]);
+    const tokens = (await samples(prometheus, 'gen_ai_client_token_usage_sum')).map((line) =>
+      line.replace(/^.*request_model="([^"]+)",gen_ai_token_type="([^"]+)"\} /u, '$1 $2 '),
+    );
+    expect(tokens).toEqual(['gpt-4 input 50', 'gpt-4 output 3', 'gpt-4-azure input 70', 'gpt-4-azure output 5']);
+    expect(stage.board.standing('gpt-4', 0)?.tokens).toEqual({ input: 50, output: 3 });
+  });
+
+  it('count no continuation where nothing had come before the cut', async () => {
+    const { stage, prometheus } = await listen();
+    const { ttftMs: _, text: __, ...silent } = CUT;
+    stage.run([silent, REST], { streaming: true });
+
+    expect(await samples(prometheus, 'fallback_stream_continuations_total')).toEqual([]);
+    expect(await samples(prometheus, 'fallback_switches_total')).toHaveLength(1);
+  });
+
+  it('know what a model had spent when its caller left in the middle, and nothing of one that had not spoken', async () => {
+    const { stage, prometheus } = await listen();
+    const speaking = stage.start([CUT], { streaming: true });
+    stage.clock.turnOnce();
+    speaking.cancel();
+    const silent = stage.start([CUT], { streaming: true });
+    silent.cancel();
+    expect(await sum(prometheus, 'fallback_attempts_total', 'cancelled')).toBe(2);
+    expect(await sum(prometheus, 'gen_ai_client_token_usage_sum', '"output"')).toBe(3);
+  });
+
+  it('blame a silent model that was overtaken and beaten for its silence, and guess at no tokens of its', async () => {
+    const { stage, prometheus } = await listen({ ...OPTIONS, policy: { ...OPTIONS.policy, stream: { ttftMs: 100 } } });
+    stage.run([{ ...CUT, ttftMs: 800 }, REST], { streaming: true });
+
+    expect(await samples(prometheus, 'fallback_switches_total')).toEqual([
+      'fallback_switches_total{from="gpt-4",to="gpt-4-azure",reason="timeout_ttft"} 1',
+    ]);
+    expect(await samples(prometheus, 'fallback_attempts_total')).toContain(
+      'fallback_attempts_total{model="gpt-4",outcome="cancelled"} 1',
+    );
+    expect(await samples(prometheus, 'fallback_stream_continuations_total')).toEqual([]);
+    expect(await sum(prometheus, 'gen_ai_client_token_usage_sum', 'request_model="gpt-4",')).toBe(0);
+    expect(await sum(prometheus, 'gen_ai_client_token_usage_sum')).toBe(75);
+  });
+});
+
+describe('the time per output token', () => {
+  const NAME = 'gen_ai_server_time_per_output_token_seconds';
+  const ANSWER: Ending = { outcome: 'ok', ttftMs: 300, afterMs: 900, usage: { inputTokens: 9, outputTokens: 4 } };
+
+  it('is what each token after the first one took', async () => {
+    const { stage, prometheus } = await listen();
+    stage.run([ANSWER], { streaming: true });
+    expect(await sum(prometheus, `${NAME}_sum`)).toBeCloseTo(0.2, 10);
+    expect(await sum(prometheus, `${NAME}_count`)).toBe(1);
+  });
+
+  it.each([
+    { why: 'an answer that is not streamed', ending: ANSWER, streaming: false },
+    { why: 'one token', ending: { ...ANSWER, usage: { inputTokens: 9, outputTokens: 1 } }, streaming: true },
+    { why: 'an answer in one piece', ending: { ...ANSWER, afterMs: 300.4 }, streaming: true },
+    { why: 'a stream that failed', ending: { ...ANSWER, outcome: 'content_filter' as const }, streaming: true },
+  ])('is not measured of $why', async ({ ending, streaming }) => {
+    const { stage, prometheus } = await listen();
+    stage.run([ending], { streaming });
+    expect(await prometheus.render()).not.toContain(NAME);
+  });
+});
+
 describe('metrics before the first request', () => {
   it('show every chain, every priced model and every breaker, so that rates have a start', async () => {
     const { prometheus } = await listen();
@@ -230,7 +323,14 @@ describe('a drill of what fails by itself too', () => {
 describe('a configuration of many models', () => {
   it('has a series for every switch, however many there are', async () => {
     const { stage, prometheus } = await listen();
-    const common = { requestId: 'r-1', chain: 'default', reason: 'server_error', ms: 1, drilled: false } as const;
+    const common = {
+      requestId: 'r-1',
+      chain: 'default',
+      reason: 'server_error',
+      ms: 1,
+      drilled: false,
+      kind: 'fallback',
+    } as const;
     for (let i = 0; i < 3_000; i++) stage.events.emit('model.switched', { ...common, from: `m${i}`, to: 'gpt-4' });
 
     expect(await samples(prometheus, 'fallback_switches_total')).toHaveLength(3_000);

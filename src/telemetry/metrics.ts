@@ -1,5 +1,5 @@
 /**
- * Counts what the chain tells: requests, attempts, switches, deadlines, cost, breakers (the contract's section 8), and
+ * Counts what the chain tells: requests, attempts, switches, streams gone on with, deadlines, cost, breakers (the contract's section 8), and
  * OpenTelemetry's own measures of calls. Listens; nobody calls it, and nothing it does can touch a request.
  *
  * Everything goes to the meter that the host gave OpenTelemetry, and to our own where there is a `/metrics` route.
@@ -7,7 +7,13 @@
  */
 import { type BatchObservableCallback, type Meter, metrics, type Observable } from '@opentelemetry/api';
 import type { Engine } from '../chain/engine.js';
-import type { AttemptFinished, BreakerState, ModelSwitched, RequestFinished } from '../chain/events.js';
+import type {
+  AttemptFinished,
+  BreakerState,
+  ModelSwitched,
+  RequestFinished,
+  StreamContinued,
+} from '../chain/events.js';
 import { costUsd } from '../chain/standing.js';
 import type { Settings } from '../config/settings.js';
 import { GenAiMeasures } from './gen-ai-measures.js';
@@ -28,6 +34,7 @@ export class Metrics {
   readonly #requests: LabelledCounter;
   readonly #attempts: LabelledCounter;
   readonly #switches: LabelledCounter;
+  readonly #continuations: LabelledCounter;
   readonly #deadlines: LabelledCounter;
   readonly #cost: LabelledCounter;
   /** Models that have been shown: what was shown once is shown for ever. */
@@ -45,6 +52,10 @@ export class Metrics {
     this.#requests = counter('fallback_requests_total', 'Requests that came to a verdict.', ['chain', 'outcome']);
     this.#attempts = counter('fallback_attempts_total', 'Calls of models, by how they ended.', ['model', 'outcome']);
     this.#switches = counter('fallback_switches_total', 'Fallbacks to another model.', ['from', 'to', 'reason']);
+    this.#continuations = counter('fallback_stream_continuations_total', 'Streams that broke and were gone on with.', [
+      'from',
+      'to',
+    ]);
     this.#deadlines = counter('fallback_deadline_exceeded_total', 'Requests without an answer in time.', []);
     this.#cost = counter('fallback_cost_usd_total', 'What tokens cost, of models with a price.', ['model']);
     const { events } = source;
@@ -54,6 +65,7 @@ export class Metrics {
       events.on('request.finished', (request) => this.#countRequest(request)),
       events.on('attempt.finished', (attempt) => this.#countAttempt(attempt)),
       events.on('model.switched', (switched) => this.#countSwitch(switched)),
+      events.on('stream.continued', (continued) => this.#countContinuation(continued)),
     ];
   }
 
@@ -62,7 +74,7 @@ export class Metrics {
   }
 
   get #counters(): readonly LabelledCounter[] {
-    return [this.#requests, this.#attempts, this.#switches, this.#deadlines, this.#cost];
+    return [this.#requests, this.#attempts, this.#switches, this.#continuations, this.#deadlines, this.#cost];
   }
 
   #countRequest({ chain, outcome, drilled, deadlineExceeded }: RequestFinished): void {
@@ -81,6 +93,10 @@ export class Metrics {
 
   #countSwitch({ from, to, reason, drilled }: ModelSwitched): void {
     this.#switches.add([from, to, reason], drilled);
+  }
+
+  #countContinuation({ from, to, drilled }: StreamContinued): void {
+    this.#continuations.add([from, to], drilled);
   }
 
   #observeBy(meter: Meter, counters: readonly LabelledCounter[]): () => void {

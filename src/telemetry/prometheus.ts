@@ -4,7 +4,7 @@
  * second.
  */
 import type { Meter } from '@opentelemetry/api';
-import { OPERATION_DURATION, TIME_TO_FIRST_TOKEN } from './gen-ai-measures.js';
+import { IN_SECONDS } from './gen-ai-measures.js';
 
 export interface Prometheus {
   readonly meter: Meter;
@@ -30,7 +30,7 @@ export async function createPrometheus(): Promise<Prometheus> {
     readers: [reader],
     views: [
       // The exporter leaves units out of names; Prometheus wants seconds there.
-      ...[OPERATION_DURATION, TIME_TO_FIRST_TOKEN].map((name) => ({ instrumentName: name, name: `${name}.seconds` })),
+      ...IN_SECONDS.map((name) => ({ instrumentName: name, name: `${name}.seconds` })),
       { instrumentName: 'fallback_*', aggregationCardinalityLimit: MAX_SERIES },
     ],
   });

@@ -119,6 +119,10 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     this.#exchange.resume();
   }
 
+  spent(): TokenUsage {
+    return this.#hasSpoken ? this.#streamUsage(false) : NO_USAGE;
+  }
+
   onHead(status: number, headers: IncomingHttpHeaders): void {
     this.#status = status;
     this.#headers = headers;
@@ -290,7 +294,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     this.#fail(ownFailure(failureClass, message, this.#status || undefined));
   }
 
-  #fail(failure: Failure, usage: TokenUsage = this.#hasSpoken ? this.#streamUsage(false) : NO_USAGE): void {
+  #fail(failure: Failure, usage: TokenUsage = this.spent()): void {
     const { delivered } = this.#reader;
     const text = delivered === 'text' && { text: this.#reader.deliveredText };
     this.#end({

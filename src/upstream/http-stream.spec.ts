@@ -410,9 +410,9 @@ describe('holding a compressed stream back', () => {
 
 describe('cancelling a stream', () => {
   it.each([
-    ['before its first token', [ROLE]],
-    ['in the middle', [ROLE, HELLO]],
-  ])('%s closes the socket within 100 ms, and nothing more is told', async (_, pieces) => {
+    ['before its first token', [ROLE], 0],
+    ['in the middle', [ROLE, HELLO], 2],
+  ])('%s closes the socket within 100 ms, and nothing more is told', async (_, pieces, spentTokens) => {
     const server = await streaming(pieces, false);
     const clock = handClock();
     const { running, calls, heard } = attempt(upstreamOf(clock), streamed(server));
@@ -420,6 +420,7 @@ describe('cancelling a stream', () => {
     else while (server.sockets.length === 0) await turn();
     const before = [...calls];
     const startedAtMs = performance.now();
+    expect(running.spent?.().outputTokens).toBe(spentTokens);
     running.cancel();
     await server.closed(0);
     expect(performance.now() - startedAtMs).toBeLessThan(100);

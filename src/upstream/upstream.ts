@@ -119,6 +119,11 @@ export interface RunningAttempt {
   /** Stops reading, so that the upstream is slowed down; the time until `resume` is not silence. */
   pause(): void;
   resume(): void;
+  /**
+   * What it has used by now; for one that is about to be cancelled. Nothing before it has spoken: whether a provider bills
+   * a prompt that it has not answered, it does not say, and an invented figure would be worse than none.
+   */
+  spent?(): TokenUsage;
 }
 
 /** Time for attempts; tests bring their own. */

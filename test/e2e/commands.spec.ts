@@ -1,5 +1,6 @@
 /** The commands as operators and programs call them: what they print, and what they exit with. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { demo } from '../../src/gateway/commands/demo.js';
 import { perf } from '../../src/gateway/commands/perf.js';
 import { asArray, asObject } from '../../src/simulation/json-value.js';
 import { reply, startScriptedModel, type ScriptedCall, type ScriptedModel } from '../../src/testing.js';
@@ -58,6 +59,8 @@ describe('nestjs-llm-fallback', () => {
     { why: 'too many at a time', args: ['perf', '--concurrency', '1001'] },
     { why: 'an address that is none', args: ['perf', '--url', 'localhost:3000'] },
     { why: 'a missing value', args: ['perf', '--requests'] },
+    { why: 'a place that is none', args: ['demo', '--cut-after', '-1'] },
+    { why: 'a configuration of a demo, which has none', args: ['demo', '--config', 'fallback.json'] },
   ])('exits with 2 and says how it is used for $why', async ({ args }) => {
     const run = await runCommand(args);
     expect(run.code).toBe(2);
@@ -68,7 +71,8 @@ describe('nestjs-llm-fallback', () => {
   it('says what there is, and its version', async () => {
     const help = await runCommand(['--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['serve', 'check', 'perf', 'verify', 'drill']) expect(help.stdout).toContain(`  ${name} `);
+    for (const name of ['serve', 'check', 'perf', 'verify', 'drill', 'demo'])
+      expect(help.stdout).toContain(`  ${name} `);
     expect(await runCommand(['--version'])).toMatchObject({
       code: 0,
       stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/u),
@@ -334,6 +338,54 @@ describe('drill', () => {
       code: 0,
       stdout: expect.stringContaining('lone: one model alone, nothing to fall back to'),
     });
+  });
+});
+
+describe('demo', () => {
+  const END = 'so that a test can compare two runs word by word.';
+
+  it('prints an answer that is cut in mid-sentence and goes on, the seam marked, then the trace', async () => {
+    const run = await runCommand(['demo', '--cut-after', '77']);
+    expect(run).toMatchObject({ code: 0, stderr: '' });
+    const [question, , , answer = '', , trace] = run.stdout.split('\n');
+    expect(question).toBe('What is a fallback?');
+    const [before = '', after = ''] = answer.split('⟦gpt-4 stream_cut → gpt-3.5-turbo⟧');
+    expect(before).toMatch(/^\[simulated gpt-4\] You asked: /u);
+    expect(before).toHaveLength(77);
+    expect(after.endsWith(END)).toBe(true);
+    expect(trace).toMatch(/^gpt-4;stream_cut;\d+ms, gpt-3\.5-turbo;ok;\d+ms$/u);
+  });
+
+  it('shows the same text wherever it is cut, and whatever is configured around it', async () => {
+    const around = { FALLBACK_MAX_RETRIES: 'many', FALLBACK_ENABLED: 'false', FALLBACK_CONFIG_FILE: 'missing.yaml' };
+    const runs = await Promise.all(
+      ['30', '121', '9999'].map((at) => runCommand(['demo', '--json', '--cut-after', at], { env: around })),
+    );
+    const reports = runs.map(jsonOf);
+    expect(runs.map(({ code }) => code)).toEqual([0, 0, 0]);
+    expect(new Set(reports.map(({ text }) => text)).size).toBe(1);
+    expect(reports[0]).toMatchObject({
+      ok: true,
+      seams: [{ at: 30, from: 'gpt-4', to: 'gpt-3.5-turbo', reason: 'stream_cut' }],
+      attempts: [
+        { model: 'gpt-4', class: 'stream_cut' },
+        { model: 'gpt-3.5-turbo', class: 'ok' },
+      ],
+    });
+  });
+
+  it('is answered by the next model alone where nothing had come before the cut', async () => {
+    const report = jsonOf(await runCommand(['demo', '--json', '--cut-after', '0', '--question', 'Why?']));
+    expect(report).toMatchObject({ ok: true, question: 'Why?', seams: [] });
+    expect(report['text']).toMatch(/^\[simulated gpt-3\.5-turbo\] You asked: "Why\?"/u);
+  });
+
+  it('is coloured in a terminal', async () => {
+    vi.stubEnv('NO_COLOR', '');
+    const out = terminal();
+    expect(await demo({ cutAfter: 60, question: 'Why?' }, { out, progress: out })).toBe(0);
+    expect(out.written.join('')).toContain('\u001b[33m⟦gpt-4 stream_cut → gpt-3.5-turbo⟧\u001b[39m');
+    vi.unstubAllEnvs();
   });
 });
 

@@ -20,6 +20,8 @@ export interface Ending {
   readonly afterMs?: number;
   /** Streamed: when it spoke. */
   readonly ttftMs?: number;
+  /** What it said then; a stream that failed after it broke in the caller's hands. */
+  readonly text?: string;
   /** What the upstream said of its failure. */
   readonly message?: string;
   readonly status?: number;
@@ -82,9 +84,16 @@ export class Stage {
   }
 
   #attempt(ending: Ending, handler: AttemptHandler) {
-    const { ttftMs } = ending;
+    const { ttftMs, text } = ending;
     const stops: (() => void)[] = [];
-    if (ttftMs !== undefined) stops.push(this.clock.setTimer(ttftMs, () => handler.onFirstToken(false)));
+    let hasSpoken = false;
+    const speak = () => {
+      hasSpoken = true;
+      handler.onFirstToken(false);
+      const chunk = { id: 'c1', choices: [{ index: 0, delta: { content: text }, finish_reason: null }] };
+      if (text !== undefined) handler.onBytes(Buffer.from(`data: ${JSON.stringify(chunk)}\n\n`));
+    };
+    if (ttftMs !== undefined) stops.push(this.clock.setTimer(ttftMs, speak));
     stops.push(this.clock.setTimer(ending.afterMs ?? 100, () => handler.onEnd(endOf(ending))));
     return {
       cancel: () => {
@@ -92,12 +101,13 @@ export class Stage {
       },
       pause() {},
       resume() {},
+      spent: () => (hasSpoken && ending.usage ? { ...ending.usage, reported: false } : NO_USAGE),
     };
   }
 }
 
 function endOf(ending: Ending): Parameters<AttemptHandler['onEnd']>[0] {
-  const { outcome, message = 'it failed', status, retryAfterMs, restScope, ttftMs } = ending;
+  const { outcome, message = 'it failed', status, retryAfterMs, restScope, ttftMs, text = '' } = ending;
   const usage = ending.usage ? { ...ending.usage, reported: true } : NO_USAGE;
   if (outcome === 'ok') {
     return { type: 'completed', outcome, status: status ?? 200, finishReason: 'stop', usage };
@@ -108,7 +118,7 @@ function endOf(ending: Ending): Parameters<AttemptHandler['onEnd']>[0] {
     ...(retryAfterMs !== undefined && { retryAfterMs }),
     ...(restScope !== undefined && { restScope }),
   };
-  return { type: 'failed', failure, delivered: ttftMs === undefined ? 'nothing' : 'text', usage };
+  return { type: 'failed', failure, delivered: ttftMs === undefined ? 'nothing' : 'text', text, usage };
 }
 
 /** Time that stands still until it is turned. */
@@ -132,11 +142,16 @@ export class TurnedClock implements Clock {
 
   /** Fires what is due, in order, until nothing is left to wait for. */
   turnUntilIdle(): void {
-    for (let next = this.#soonest(); next; next = this.#soonest()) {
-      this.#timers.delete(next);
-      this.#nowMs = Math.max(this.#nowMs, next.atMs);
-      next.fire();
-    }
+    while (this.#timers.size > 0) this.turnOnce();
+  }
+
+  /** Fires what is due next. */
+  turnOnce(): void {
+    const next = this.#soonest();
+    if (!next) return;
+    this.#timers.delete(next);
+    this.#nowMs = Math.max(this.#nowMs, next.atMs);
+    next.fire();
   }
 
   turnBy(ms: number): void {
