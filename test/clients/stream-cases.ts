@@ -69,7 +69,7 @@ export function describeStreams(client: string, read: ReadStream): void {
         tools: one.request.tools ?? [],
       });
 
-    it.for(streamed.map((one) => ({ one, ...one })))('whole: $id, $title', async ({ one }) => {
+    it.concurrent.for(streamed.map((one) => ({ one, ...one })))('whole: $id, $title', async ({ one }) => {
       const reading = await ask(one, stage.of(one).names.chain);
       expect(reading.error).toBeUndefined();
       expect(reading).toMatchObject(expectedReading(one));
@@ -77,7 +77,7 @@ export function describeStreams(client: string, read: ReadStream): void {
       expect(reading.text).not.toContain('\u{FFFD}');
     });
 
-    it.for(failing.map((one) => ({ one, ...one, end: aloneEndsIn(one) })))(
+    it.concurrent.for(failing.map((one) => ({ one, ...one, end: aloneEndsIn(one) })))(
       'as its own error, where nobody is left to go on: $id, $end',
       async ({ one, end }) => {
         const { aloneChain, alone } = stage.of(one).names;
