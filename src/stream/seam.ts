@@ -97,7 +97,9 @@ export class Seam {
     this.#trailing = text.slice(core.length);
     this.#exactAnchor = new ExactRepeat(this.#anchor);
     this.#exactText = new ExactRepeat(text);
-    if (!isAsked && this.#anchor.length < SURE_CHARS) this.#exactAnchor.state = 'over';
+    // Asked for nothing, a model that goes on with a line of dashes or the next row of a table repeats none.
+    if (!isAsked && (this.#anchor.length < SURE_CHARS || repeatsItself(text, this.#anchor)))
+      this.#exactAnchor.state = 'over';
     if (!isAsked && text.length < LEAST_CHARS) this.#exactText.state = 'over';
     this.#candidates = this.#firstCandidates();
   }
@@ -214,6 +216,11 @@ class PlainReader {
 /** The same of a whole text at once. */
 function plainOf(text: string): string {
   return text.trimStart().replace(/\s+/g, ' ').replace(ALL_SINGLE_QUOTES, "'").replace(ALL_DOUBLE_QUOTES, '"');
+}
+
+/** Whether the last words stand in the text once more. */
+function repeatsItself(text: string, lastWords: string): boolean {
+  return text.lastIndexOf(lastWords, text.length - lastWords.length - 1) >= 0;
 }
 
 function isBlank(char: string | undefined): boolean {

@@ -46,6 +46,8 @@ export interface UpstreamRequest {
   readonly withholdUsage?: boolean;
   /** Streamed only: the caller asked for a usage chunk; where the upstream sends none, we count and write one. */
   readonly wantsUsage?: boolean;
+  /** Streamed only: no text at all is an answer too, since the text that is gone on with may have been whole. */
+  readonly mayBeEmpty?: boolean;
   /** Streamed only. `hold` (where nothing is said): tool calls are delivered whole, once the answer has finished. */
   readonly toolCalls?: 'hold' | 'pass';
   /** What `response_format` asked of the answer; checked where the answer is not streamed. */
