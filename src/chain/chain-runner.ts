@@ -8,7 +8,8 @@
 import { AsyncResource } from 'node:async_hooks';
 import { type AttemptOutcome, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { RequestPlan } from '../policy/plan.js';
-import { type AttemptKind, type Command, type Input, RequestMachine, type Resume } from '../policy/request-machine.js';
+import type { AttemptKind, Command, Input, Resume } from '../policy/request-commands.js';
+import { RequestMachine } from '../policy/request-machine.js';
 import type { AttemptId, Verdict } from '../policy/verdict.js';
 import { type ContinuationRequest, textToGoOnWith } from '../stream/continuation.js';
 import { ContinuedStream } from '../stream/continued-stream.js';
@@ -17,7 +18,7 @@ import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUs
 import type { Clock } from './clock.js';
 import { ContinuedAttempt } from './continued-attempt.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
-import type { ModelBoard } from './model-board.js';
+import type { Claim, ModelBoard } from './model-board.js';
 
 /** What an attempt is to be, as its maker sees it. */
 export interface AttemptOrder {
@@ -122,7 +123,8 @@ interface Attempt {
   readonly model: string;
   readonly kind: AttemptKind;
   readonly startedAtMs: number;
-  readonly whileResting: boolean;
+  /** Absent for a drill, which takes nothing of the models. */
+  readonly claim: Claim | undefined;
   readonly drilled: boolean;
   readonly resume: Resume | undefined;
   /** Another was faster. */
@@ -157,6 +159,9 @@ class RequestRun implements RunningRequest {
   #writtenTokens = 0;
   #brokeAtMs = 0;
   #streamId: string | undefined;
+  #stopWaiting: (() => void) | undefined;
+  /** Failures in a storm of 400s, which count or not as the next model answers. */
+  readonly #stormy: { readonly model: string; readonly code: string | null }[] = [];
   #cancelTimer: (() => void) | undefined;
   #wakeAtMs: number | undefined;
 
@@ -169,6 +174,7 @@ class RequestRun implements RunningRequest {
   }
 
   start(): void {
+    this.#deps.board.noteRequest(this.#request.plan.chain);
     this.#take({ type: 'started' });
   }
 
@@ -203,6 +209,8 @@ class RequestRun implements RunningRequest {
   }
 
   #turn(input: Input): void {
+    this.#stopWaiting?.();
+    this.#stopWaiting = undefined;
     const nowMs = this.#deps.clock.nowMs();
     const step = this.#machine.next(input, this.#deps.board, nowMs);
     for (const command of step.commands) this.#carryOut(command, nowMs);
@@ -225,6 +233,9 @@ class RequestRun implements RunningRequest {
     switch (command.type) {
       case 'attempt':
         return this.#startAttempt(command, nowMs);
+      case 'queue':
+        this.#stopWaiting = this.#deps.board.wait(command.models, { wake: () => this.#take({ type: 'woke' }) });
+        return;
       case 'cancel':
         return this.#cancelAttempt(command.attempt, command.as, command.beaten ?? false, nowMs);
       case 'commit':
@@ -237,20 +248,21 @@ class RequestRun implements RunningRequest {
   }
 
   #startAttempt(command: Extract<Command, { type: 'attempt' }>, nowMs: number): void {
-    const { model, kind, whileResting, limits, resume } = command;
+    const { model, kind, unlikely, costs, limits, resume } = command;
     const drill = this.#request.drills?.get(model);
+    const { chain } = this.#request.plan;
+    const order = { model, chain, unlikely, costs, isHedge: kind === 'hedge' };
     const attempt: Attempt = {
       id: command.attempt,
       model,
       kind,
       startedAtMs: nowMs,
-      whileResting,
+      claim: drill ? undefined : this.#deps.board.begin(order, nowMs),
       drilled: drill !== undefined,
       resume,
     };
     this.#attempts[attempt.id] = attempt;
     if (command.from) this.#tellSwitch(command.from, attempt);
-    if (whileResting) this.#deps.board.beginRestingTry(this.#request.plan.chain, nowMs);
     const handler = this.#handlerOf(attempt);
     if (drill) failsAtOnce(drill, handler);
     else this.#ask(attempt, this.#orderOf(attempt, limits), handler);
@@ -302,6 +314,7 @@ class RequestRun implements RunningRequest {
         if (attempt.record) return;
         const nowMs = this.#deps.clock.nowMs();
         attempt.ttftMs ??= nowMs - attempt.startedAtMs;
+        if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim);
         this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
         if (held && !this.#hasCommitted && !this.#isFinished) this.#request.sink.onHeld?.(this.#soFar(attempt, nowMs));
       },
@@ -321,11 +334,30 @@ class RequestRun implements RunningRequest {
       this.#take({ type: 'completed', attempt: attempt.id });
       return;
     }
-    this.#book(attempt, end.failure.class, end.usage, end.failure.status, end);
+    const judged = this.#judge(attempt, end);
+    this.#book(attempt, judged.failure.class, end.usage, end.failure.status, judged);
     const wasDelivered = this.#committed === attempt;
     if (wasDelivered) this.#keep(end);
-    this.#take({ type: 'failed', attempt: attempt.id, failure: end.failure, delivered: end.delivered });
+    this.#take({ type: 'failed', attempt: attempt.id, failure: judged.failure, delivered: end.delivered });
     if (wasDelivered && !this.#isFinished) this.#request.sink.onBreak?.();
+  }
+
+  /** A caller's fault in a storm of them is taken for the provider's, where another model can tell. */
+  #judge(attempt: Attempt, end: FailedEnd): FailedEnd & { isStormy: boolean } {
+    const { board, clock } = this.#deps;
+    if (attempt.drilled || this.#request.plan.models.length < 2) return { ...end, isStormy: false };
+    const { failure, isStormy } = board.judge(attempt.model, end.failure, clock.nowMs());
+    if (isStormy) this.#stormy.push({ model: attempt.model, code: end.failure.error.code });
+    return { ...end, failure, isStormy };
+  }
+
+  /** The next model has shown whose fault it was. */
+  #settleStorms(verdict: Verdict, nowMs: number): void {
+    const { board } = this.#deps;
+    for (const { model, code } of this.#stormy) {
+      if (verdict.type === 'rejected' && verdict.failure.error.code === code) board.endStorm(model);
+      else board.countStormy(model, nowMs);
+    }
   }
 
   /** What the caller holds now, for whoever goes on with it. */
@@ -355,7 +387,7 @@ class RequestRun implements RunningRequest {
     outcome: AttemptOutcome,
     usage: TokenUsage,
     status: number | undefined,
-    failed?: FailedEnd,
+    failed?: FailedEnd & { isStormy?: boolean },
     nowMs = this.#deps.clock.nowMs(),
   ): void {
     const { board, events } = this.#deps;
@@ -365,11 +397,28 @@ class RequestRun implements RunningRequest {
     const record = { model, class: outcome, ...(status !== undefined && { status }), ms: Math.round(latencyMs) };
     attempt.record = record;
     const details = { ...(ttftMs !== undefined && { ttftMs }), ...(failed && { failure: failed.failure }), usage };
-    if (attempt.whileResting) board.endRestingTry(plan.chain);
-    if (!attempt.drilled) {
-      const beaten = attempt.beaten ?? false;
-      board.record({ model, outcome, beaten, startedAtMs: attempt.startedAtMs, latencyMs, ...details }, nowMs);
+    if (attempt.claim) {
+      const { claim, startedAtMs, beaten = false } = attempt;
+      const { streaming } = plan;
+      const isStormy = failed?.isStormy ?? false;
+      const usedUp = attempt.end?.usedUpForMs;
+      board.record(
+        {
+          model,
+          outcome,
+          beaten,
+          streaming,
+          isStormy,
+          startedAtMs,
+          latencyMs,
+          ...details,
+          ...(usedUp !== undefined && { usedUpForMs: usedUp }),
+        },
+        claim,
+        nowMs,
+      );
       if (refusedToContinue(attempt, outcome)) board.noteRefusal(model);
+      board.release(claim);
     }
     events.emit('attempt.finished', {
       ...record,
@@ -414,6 +463,7 @@ class RequestRun implements RunningRequest {
   #finish(verdict: Verdict, nowMs: number): void {
     this.#isFinished = true;
     this.#onEnd();
+    this.#settleStorms(verdict, nowMs);
     const answered = verdict.type === 'answered' ? this.#attempts[verdict.attempt] : undefined;
     const { plan, requestId, sink } = this.#request;
     const soFar = this.#soFar(answered, nowMs);

@@ -12,6 +12,7 @@ import type { ChatBody } from './chat-body.js';
 import type { Clock } from './clock.js';
 import { notANumberError, shutDownError } from './errors.js';
 import type { ChainEvents } from './events.js';
+import { boardModels, retryBudgets } from './board-models.js';
 import { ModelBoard } from './model-board.js';
 import { type Route, Routes } from './routes.js';
 
@@ -56,7 +57,8 @@ export class Engine {
     this.events = events;
     this.clock = clock;
     this.upstream = deps.upstream;
-    this.board = new ModelBoard(boardModels(settings), events);
+    this.board = new ModelBoard(boardModels(settings), events, random);
+    this.board.setBudgets(retryBudgets(settings));
     this.#runner = new ChainRunner({ board: this.board, events, clock, random });
   }
 
@@ -69,6 +71,7 @@ export class Engine {
     this.#settings = settings;
     this.#routes = new Routes(settings);
     this.board.setModels(boardModels(settings));
+    this.board.setBudgets(retryBudgets(settings));
   }
 
   /** @throws FallbackRejectedError for a name that nobody has. */
@@ -154,11 +157,5 @@ export class Engine {
     if (this.#isClosed) throw shutDownError(plan.chain);
     const drills = this.#settings.drills ? call.drills : undefined;
     return this.#runner.start({ requestId: call.requestId, plan, ask, sink, ...(drills && { drills }) });
-  }
-}
-
-function* boardModels(settings: Settings) {
-  for (const { name, provider, price } of settings.models.values()) {
-    yield { name, provider: provider.name, ...(price && { price }) };
   }
 }

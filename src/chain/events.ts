@@ -2,7 +2,8 @@
  * What the chain tells its listeners: metrics, logs, the host. Nobody is awaited, and a listener that throws never
  * touches a request.
  */
-import type { AttemptKind } from '../policy/request-machine.js';
+import type { BreakerState } from '../policy/breaker.js';
+import type { AttemptKind } from '../policy/request-commands.js';
 import type { AttemptOutcome, Failure, FailureClass } from '../policy/failure.js';
 import type { TokenUsage } from '../upstream/upstream.js';
 
@@ -68,7 +69,7 @@ export interface StreamContinued {
   readonly drilled: boolean;
 }
 
-export type BreakerState = 'closed' | 'half-open' | 'open';
+export type { BreakerState } from '../policy/breaker.js';
 
 export interface ChainEventMap {
   'request.finished': RequestFinished;

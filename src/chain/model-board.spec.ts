@@ -2,29 +2,48 @@ import { describe, expect, it } from 'vitest';
 import { type Failure, type FailureClass, traitsOf } from '../policy/failure.js';
 import { ownFailure } from '../upstream/classify.js';
 import { ChainEvents } from './events.js';
-import { ModelBoard } from './model-board.js';
+import { type EndedAttempt, ModelBoard } from './model-board.js';
 
 const USAGE = { inputTokens: 1_000, outputTokens: 500, reported: true };
 
 function board() {
   const models = [
     { name: 'a', provider: 'p', price: { inputPerMTok: 30, outputPerMTok: 60 } },
-    { name: 'b', provider: 'p' },
+    { name: 'b', provider: 'p', maxConcurrent: 2 },
     { name: 'c', provider: 'q' },
   ];
-  const made = new ModelBoard(models, new ChainEvents());
+  const events = new ChainEvents();
+  const made = new ModelBoard(models, events, () => 0);
+  made.setBudgets([['default', { ratio: 0.5, burst: 2 }]]);
+  const begin = (model: string, nowMs: number, more: object = {}) =>
+    made.begin({ model, chain: 'default', unlikely: false, costs: false, isHedge: false, ...more }, nowMs);
   const fail = (model: string, c: FailureClass, nowMs: number, more: Partial<Failure> = {}) => {
     const restScope = traitsOf(c).fallBack === 'other-provider' ? 'provider' : 'model';
     const failure = { ...ownFailure(c, c), restScope, ...more } as const;
-    made.record({ model, outcome: c, failure, startedAtMs: nowMs, latencyMs: 5, usage: USAGE }, nowMs);
+    const ended = { model, outcome: c, streaming: false, failure, startedAtMs: nowMs, latencyMs: 5, usage: USAGE };
+    const claim = begin(model, nowMs);
+    made.record(ended, claim, nowMs);
+    made.release(claim);
   };
-  const succeed = (model: string, nowMs: number, startedAtMs = nowMs) =>
-    made.record({ model, outcome: 'ok', startedAtMs, latencyMs: 100, ttftMs: 20, usage: USAGE }, nowMs);
+  const succeed = (model: string, nowMs: number, startedAtMs = nowMs, more: Partial<EndedAttempt> = {}) => {
+    const ended = {
+      model,
+      outcome: 'ok',
+      streaming: false,
+      startedAtMs,
+      latencyMs: 100,
+      ttftMs: 20,
+      usage: USAGE,
+    } as const;
+    const claim = begin(model, nowMs);
+    made.record({ ...ended, ...more }, claim, nowMs);
+    made.release(claim);
+  };
   const restMs = (model: string, nowMs: number) => {
     const seen = made.availability(model, nowMs);
     return seen.state === 'resting' ? seen.untilMs - nowMs : 0;
   };
-  return { made, fail, succeed, restMs };
+  return { made, events, begin, fail, succeed, restMs };
 }
 
 describe('rests', () => {
@@ -93,16 +112,156 @@ describe('rests', () => {
   });
 });
 
-describe('the try while everything rests', () => {
+describe('the try while everything rests or is open', () => {
   it('is one at a time, and at most one a second', () => {
+    const { made, begin } = board();
+    expect(made.mayTryUnlikely('default', 0)).toBe(true);
+    const claim = begin('a', 0, { unlikely: true });
+    expect(made.mayTryUnlikely('default', 5_000)).toBe(false);
+    made.release(claim);
+    expect(made.mayTryUnlikely('default', 999)).toBe(false);
+    expect(made.mayTryUnlikely('default', 1_000)).toBe(true);
+    expect(made.mayTryUnlikely('other', 0)).toBe(true);
+  });
+});
+
+describe('the breaker of a model', () => {
+  it('opens, is told, and is half-open for one trial at a time', () => {
+    const { made, events, begin, fail, succeed } = board();
+    const told: string[] = [];
+    events.on('breaker.changed', ({ model, state }) => told.push(`${model} ${state}`));
+    for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
+    expect(made.availability('a', 4_999)).toEqual({ state: 'open', untilMs: 5_000 });
+    const trial = begin('a', 5_000);
+    expect(made.availability('a', 5_000).state).toBe('open');
+    made.release(trial);
+    for (let i = 0; i < 3; i++) succeed('a', 5_001);
+    expect(made.standing('a', 5_002)?.breaker).toBe('closed');
+    expect(told).toEqual(['a open', 'a half-open', 'a closed']);
+  });
+
+  it('lets the next trial begin once a stream speaks, and counts the stream when it has ended', () => {
+    const { made, begin, fail } = board();
+    for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
+    made.noteFirstToken(begin('a', 5_000));
+    expect(made.availability('a', 5_000).state).toBe('usable');
+  });
+
+  it('learns from a try that was made although it was open', () => {
+    const { made, begin, fail } = board();
+    for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
+    const claim = begin('a', 1_000, { unlikely: true });
+    expect(claim.isTrial).toBe(true);
+    made.release(claim);
+    expect(made.standing('a', 1_000)?.breaker).toBe('half-open');
+  });
+
+  it.each<{ why: string; more: Partial<EndedAttempt> }>([
+    { why: 'slow answers', more: { latencyMs: 25_000 } },
+    { why: 'first tokens that came after it was overtaken', more: { streaming: true, ttftMs: 12_000 } },
+    { why: 'attempts that were overtaken and beaten', more: { outcome: 'cancelled', beaten: true } },
+  ])('counts $why as failures', ({ more }) => {
+    const { made, succeed } = board();
+    for (let i = 0; i < 5; i++) succeed('a', i, i, more);
+    expect(made.standing('a', 10)?.breaker).toBe('open');
+  });
+
+  it.each<FailureClass>(['invalid_request', 'rate_limited', 'auth', 'cancelled', 'invalid_output'])(
+    'does not count %s',
+    (c) => {
+      const { made, fail } = board();
+      for (let i = 0; i < 20; i++) fail('a', c, 0, { restScope: 'none' });
+      expect(made.standing('a', 0)?.breaker).toBe('closed');
+    },
+  );
+});
+
+describe('places', () => {
+  it('are as many as maxConcurrent says, and go to whoever waits', () => {
+    const { made, begin } = board();
+    const claims = [begin('b', 0), begin('b', 0)];
+    expect(made.availability('b', 0)).toEqual({ state: 'full', hasRoom: true, untilMs: 1_000 });
+    let woken = 0;
+    made.wait(['b'], { wake: () => woken++ });
+    made.wait(['b'], { wake: () => woken++ });
+    expect(made.availability('b', 0)).toMatchObject({ hasRoom: false });
+    made.release(claims[0]!);
+    expect([woken, made.availability('b', 0).state]).toEqual([1, 'usable']);
+  });
+
+  it('count into the load that equals are chosen by', () => {
+    const { made, begin } = board();
+    expect(made.load('a')).toBe(made.load('c'));
+    begin('a', 0);
+    expect(made.load('a')).toBe(2 * made.load('c'));
+  });
+});
+
+describe('the retry budget', () => {
+  it('is paid into by answers, and paid from by retries', () => {
+    const { made, begin, succeed } = board();
+    begin('a', 0, { costs: true });
+    begin('a', 0, { costs: true });
+    expect(made.canPayRetry('default')).toBe(false);
+    succeed('a', 0);
+    succeed('a', 0);
+    expect(made.retryBudget('default')).toBe(1);
+  });
+});
+
+describe('a provider’s limit that is used up', () => {
+  it('rests the model before it must refuse', () => {
+    const { made, succeed } = board();
+    succeed('a', 0, 0, { usedUpForMs: 700 });
+    expect(made.availability('a', 699)).toMatchObject({ state: 'resting', reason: 'rate_limited', named: true });
+    expect(made.availability('a', 700).state).toBe('usable');
+  });
+});
+
+describe('a storm of 400s', () => {
+  const refuse = (code = 'BadRequest', status = 400): Failure => ({
+    class: 'invalid_request',
+    status,
+    error: { message: '', type: null, code, param: null },
+    restScope: 'none',
+  });
+  const stormy = () => {
+    const made = board();
+    made.succeed('a', 0);
+    for (let i = 0; i < 19; i++) made.made.judge('a', refuse(), 60_000 + i);
+    return made.made;
+  };
+
+  it('is taken for the provider’s fault from the twentieth on', () => {
+    const made = stormy();
+    expect(made.judge('a', refuse(), 60_100)).toMatchObject({ isStormy: true, failure: { class: 'server_error' } });
+  });
+
+  it.each<{ why: string; judge: (made: ModelBoard) => { isStormy: boolean } }>([
+    { why: 'other codes', judge: (made) => made.judge('a', refuse('other'), 60_100) },
+    { why: 'the minute after', judge: (made) => made.judge('a', refuse(), 130_000) },
+    { why: 'a model that never answered', judge: (made) => made.judge('c', refuse(), 60_100) },
+    { why: 'no 400 or 422', judge: (made) => made.judge('a', refuse('BadRequest', 404), 60_100) },
+  ])('is none of $why', ({ judge }) => {
+    expect(judge(stormy()).isStormy).toBe(false);
+  });
+
+  it('is none while more than a tenth is answered', () => {
+    const { made, succeed } = board();
+    for (let i = 0; i < 4; i++) succeed('a', 60_000);
+    for (let i = 0; i < 30; i++) expect(made.judge('a', refuse(), 60_000 + i).isStormy).toBe(false);
+  });
+
+  it('is over when another model says the same, and nothing has counted', () => {
+    const made = stormy();
+    made.endStorm('a');
+    expect(made.judge('a', refuse(), 60_100).isStormy).toBe(false);
+  });
+
+  it('counts for the breaker when another model does not', () => {
     const { made } = board();
-    expect(made.mayTryResting('default', 0)).toBe(true);
-    made.beginRestingTry('default', 0);
-    expect(made.mayTryResting('default', 5_000)).toBe(false);
-    made.endRestingTry('default');
-    expect(made.mayTryResting('default', 999)).toBe(false);
-    expect(made.mayTryResting('default', 1_000)).toBe(true);
-    expect(made.mayTryResting('other', 0)).toBe(true);
+    for (let i = 0; i < 5; i++) made.countStormy('a', i);
+    expect(made.standing('a', 5)?.breaker).toBe('open');
   });
 });
 
@@ -123,9 +282,8 @@ describe('what traffic has shown', () => {
   });
 
   it('tells the usual time to first token once twenty streams have shown it', () => {
-    const { made } = board();
-    const speak = (ttftMs: number) =>
-      made.record({ model: 'a', outcome: 'ok', startedAtMs: 0, latencyMs: 9_000, ttftMs, usage: USAGE }, 0);
+    const { made, succeed } = board();
+    const speak = (ttftMs: number) => succeed('a', 0, 0, { streaming: true, latencyMs: 9_000, ttftMs });
     for (let ms = 1; ms < 20; ms++) speak(ms * 100);
     expect(made.usualTtftMs('a')).toBeUndefined();
     speak(2_000);

@@ -1,33 +1,52 @@
 /**
- * What is known of all models, from the attempts that ended: who rests and until when, how fast they answer, what they
- * cost. One per module; every request reads it, every ended attempt is recorded here before anyone decides.
- *
- * Rests follow the contract's section 6. A rest is lengthened, never shortened, by a later one; the doubling of rests
- * whose length no provider named happens once per rest, since a burst of requests all meet the same closed door.
+ * What is known of all models, from the attempts that ended: who rests, whose breaker is open, how fast they answer, how
+ * many attempts they have under way. One per module; every request reads it, every ended attempt is recorded here before
+ * anyone decides, and what an attempt claims (a trial, a place, a retry) is taken in the same synchronous turn.
  */
+import { type BreakerState, CircuitBreaker } from '../policy/breaker.js';
 import { type AttemptOutcome, type Failure, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { Availability, HealthView } from '../policy/health-view.js';
-import { LatencyWindow } from '../policy/latency-window.js';
-import type { TokenUsage } from '../upstream/upstream.js';
+import type { Quantiles } from '../policy/latency-window.js';
+import { DEFAULT_POLICY, type Policy } from '../policy/policy.js';
+import { RetryBudget } from '../policy/retry-budget.js';
 import type { ChainEvents } from './events.js';
+import { HedgeShare } from './hedge-share.js';
+import { Places, type Waiter } from './places.js';
+import { Rests } from './rests.js';
+import { type AttemptReport, type Price, Standing } from './standing.js';
+import { StormWatch } from './storm-watch.js';
 
-/** What the board must know of a model; prices in US dollars per million tokens. */
+/** What the board must know of a model. */
 export interface BoardModel {
   readonly name: string;
   readonly provider: string;
-  readonly price?: { readonly inputPerMTok: number; readonly outputPerMTok: number };
+  readonly price?: Price;
+  /** Share among equals; 1 where nothing else is said. */
+  readonly weight?: number;
+  readonly maxConcurrent?: number;
+  readonly policy?: Pick<Policy, 'breaker' | 'stream' | 'timeoutMs'>;
 }
 
-export interface AttemptReport {
+/** What an attempt has claimed; given back when it ends. */
+export interface Claim {
   readonly model: string;
-  readonly outcome: AttemptOutcome;
+  readonly chain: string;
+  /** A trial of a breaker that is half-open. */
+  readonly isTrial: boolean;
+  /** Its place as a trial is taken until then. */
+  holdsTrial: boolean;
+  /** Made although every model rests or is open. */
+  readonly isUnlikely: boolean;
+}
+
+export interface EndedAttempt extends AttemptReport {
   readonly failure?: Failure;
   /** Cancelled since another model was faster. */
   readonly beaten?: boolean;
-  readonly startedAtMs: number;
-  readonly latencyMs: number;
-  readonly ttftMs?: number;
-  readonly usage: TokenUsage;
+  /** Whether it counts will show: see `judge`. */
+  readonly isStormy?: boolean;
+  /** The provider's limits are used up for so long, as a good answer said; ms. */
+  readonly usedUpForMs?: number;
 }
 
 /** Since the start of the process. Times in ms. */
@@ -37,92 +56,134 @@ export interface ModelStanding {
   readonly requests: number;
   readonly successes: number;
   readonly failures: Readonly<Partial<Record<FailureClass, number>>>;
-  readonly latencyMs: ReturnType<LatencyWindow['quantiles']>;
-  readonly ttftMs: ReturnType<LatencyWindow['quantiles']>;
+  readonly latencyMs: Quantiles;
+  readonly ttftMs: Quantiles;
   readonly tokens: { readonly input: number; readonly output: number };
   readonly costUsd: number;
-  /** Monotonic. */
+  readonly breaker: BreakerState;
+  /** Monotonic: until then it is skipped, since it rests or is open. */
   readonly restUntilMs?: number;
   readonly lastOutcome?: AttemptOutcome;
   readonly lastOutcomeAtMs?: number;
 }
 
-interface Rest {
-  readonly sinceMs: number;
-  readonly untilMs: number;
-  readonly reason: FailureClass;
-  readonly named: boolean;
+interface Entry {
+  model: BoardModel;
+  readonly standing: Standing;
+  breaker: CircuitBreaker;
+  breakerState: BreakerState;
+  places: Places;
+  readonly storm: StormWatch;
 }
 
-interface Standing {
-  readonly model: BoardModel;
-  readonly failures: Partial<Record<FailureClass, number>>;
-  readonly latency: LatencyWindow;
-  readonly ttft: LatencyWindow;
-  requests: number;
-  successes: number;
-  inputTokens: number;
-  outputTokens: number;
-  costUsd: number;
-  rest?: Rest;
-  /** Rests in a row without a success between. */
-  restsInARow: number;
-  lastOutcome?: AttemptOutcome;
-  lastOutcomeAtMs?: number;
-}
-
-/** Fewer say too little of a model's usual time. */
-const LEAST_TTFT_SAMPLES = 20;
-/** How often a chain whose models all rest may be tried. */
-const RESTING_TRY_INTERVAL_MS = 1_000;
+/** How often a chain whose models all rest or are open may be tried. */
+const UNLIKELY_INTERVAL_MS = 1_000;
+/** A request that was shed may come back after this. */
+const SHED_RETRY_MS = 1_000;
+/** An answer that took more than this part of its time limit was slow. */
+const SLOW_SHARE = 0.75;
 
 const USABLE: Availability = { state: 'usable' };
+const RAMPING: Availability = { state: 'ramping' };
 
 export class ModelBoard implements HealthView {
   readonly #events: ChainEvents;
-  readonly #standings = new Map<string, Standing>();
-  readonly #providerRests = new Map<string, Rest>();
+  readonly #random: () => number;
+  readonly #entries = new Map<string, Entry>();
+  readonly #rests = new Rests();
+  readonly #hedges = new HedgeShare();
+  readonly #budgets = new Map<string, RetryBudget>();
   /** Models that once refused to go on in the way that the configuration names. */
   readonly #refusing = new Set<string>();
-  readonly #restingTries = new Map<string, { live: number; lastAtMs: number }>();
+  readonly #unlikely = new Map<string, { live: number; lastAtMs: number }>();
 
-  constructor(models: Iterable<BoardModel>, events: ChainEvents) {
+  /** @param random uniform in [0, 1): spreads the open times of breakers. */
+  constructor(models: Iterable<BoardModel>, events: ChainEvents, random: () => number = Math.random) {
     this.#events = events;
+    this.#random = random;
     this.setModels(models);
   }
 
   /** After a reload: what is known of a model is kept while it stands at the same provider. */
   setModels(models: Iterable<BoardModel>): void {
-    const before = new Map(this.#standings);
-    this.#standings.clear();
+    const before = new Map(this.#entries);
+    this.#entries.clear();
     // The reload may be about just that; learning it again costs one refused attempt.
     this.#refusing.clear();
     for (const model of models) {
       const known = before.get(model.name);
-      const kept = known?.model.provider === model.provider ? { ...known, model } : newStanding(model);
-      this.#standings.set(model.name, kept);
+      if (known?.model.provider === model.provider) this.#entries.set(model.name, renewed(known, model));
+      else {
+        this.#rests.forget(model.name);
+        this.#entries.set(model.name, newEntry(model));
+      }
     }
   }
 
-  availability(model: string, nowMs: number): Availability {
-    const standing = this.#standings.get(model);
-    if (!standing || (!standing.rest && this.#providerRests.size === 0)) return USABLE;
-    const own = standing.rest;
-    const shared = this.#providerRests.get(standing.model.provider);
-    const rest = own && shared ? (own.untilMs >= shared.untilMs ? own : shared) : (own ?? shared);
-    return rest && nowMs < rest.untilMs
-      ? { state: 'resting', untilMs: rest.untilMs, reason: rest.reason, named: rest.named }
-      : USABLE;
+  /** What a chain may spend on retries; a budget that is known is kept unless its rules change. */
+  setBudgets(budgets: Iterable<readonly [chain: string, policy: Policy['retryBudget']]>): void {
+    const before = new Map(this.#budgets);
+    this.#budgets.clear();
+    for (const [chain, policy] of budgets) {
+      const known = before.get(chain);
+      this.#budgets.set(chain, known?.isOf(policy) ? known : new RetryBudget(policy));
+    }
   }
 
-  mayTryResting(chain: string, nowMs: number): boolean {
-    const tries = this.#restingTries.get(chain);
-    return !tries || (tries.live === 0 && nowMs - tries.lastAtMs >= RESTING_TRY_INTERVAL_MS);
+  availability(model: string, nowMs: number, lot = 0): Availability {
+    const entry = this.#entries.get(model);
+    if (!entry) return USABLE;
+    const rest = this.#rests.current(model, entry.model.provider, nowMs);
+    if (rest) return { state: 'resting', untilMs: rest.untilMs, reason: rest.reason, named: rest.named };
+    const { breaker, places } = entry;
+    if (!breaker.admits(nowMs)) return { state: 'open', untilMs: Math.max(breaker.openUntilMs, nowMs) };
+    if (places.isFull) return { state: 'full', hasRoom: places.hasRoom, untilMs: nowMs + SHED_RETRY_MS };
+    return lot < breaker.share(nowMs) ? USABLE : RAMPING;
+  }
+
+  breakerState(model: string, nowMs: number): BreakerState {
+    return this.#entries.get(model)?.breaker.state(nowMs) ?? 'closed';
+  }
+
+  mayTryUnlikely(chain: string, nowMs: number): boolean {
+    const tries = this.#unlikely.get(chain);
+    return !tries || (tries.live === 0 && nowMs - tries.lastAtMs >= UNLIKELY_INTERVAL_MS);
+  }
+
+  canPayRetry(chain: string): boolean {
+    return this.#budgets.get(chain)?.canPay ?? true;
+  }
+
+  /** What is left of a chain's retry budget; undefined: there is no such chain. */
+  retryBudget(chain: string): number | undefined {
+    return this.#budgets.get(chain)?.balance;
+  }
+
+  mayHedge(chain: string, maxShare: number): boolean {
+    return this.#hedges.mayHedge(chain, maxShare);
+  }
+
+  load(model: string): number {
+    const entry = this.#entries.get(model);
+    if (!entry) return 0;
+    return ((entry.places.live + 1) * entry.standing.meanLatencyMs) / (entry.model.weight ?? 1);
   }
 
   usualTtftMs(model: string): number | undefined {
-    const ttft = this.#standings.get(model)?.ttft;
-    return ttft && ttft.size >= LEAST_TTFT_SAMPLES ? ttft.quantile(0.95) : undefined;
+    return this.usualAnswerMs(model, true);
+  }
+
+  usualAnswerMs(model: string, streaming: boolean): number | undefined {
+    return this.#entries.get(model)?.standing.quantileMs(0.95, streaming);
+  }
+
+  leastAnswerMs(model: string, streaming: boolean): number | undefined {
+    return this.#entries.get(model)?.standing.quantileMs(0.01, streaming);
+  }
+
+  hedgeAfterMs(model: string, streaming: boolean, hedge: Policy['hedge']): number | undefined {
+    const usualMs = this.#entries.get(model)?.standing.quantileMs(hedge.afterQuantile, streaming);
+    return usualMs === undefined ? undefined : Math.max(hedge.minMs, usualMs);
   }
 
   refusesToContinue(model: string): boolean {
@@ -134,114 +195,199 @@ export class ModelBoard implements HealthView {
     this.#refusing.add(model);
   }
 
-  beginRestingTry(chain: string, nowMs: number): void {
-    this.#restingTries.set(chain, { live: (this.#restingTries.get(chain)?.live ?? 0) + 1, lastAtMs: nowMs });
+  /** A request begins: hedges are a share of them. */
+  noteRequest(chain: string): void {
+    this.#hedges.noteRequest(chain);
   }
 
-  endRestingTry(chain: string): void {
-    const tries = this.#restingTries.get(chain);
+  /** An attempt begins, and takes what it needs. */
+  begin(
+    order: { model: string; chain: string; unlikely: boolean; costs: boolean; isHedge: boolean },
+    nowMs: number,
+  ): Claim {
+    const { model, chain, unlikely } = order;
+    const entry = this.#entries.get(model);
+    if (order.costs) this.#budgets.get(chain)?.tryWithdraw();
+    if (order.isHedge) this.#hedges.noteHedge(chain);
+    if (unlikely) this.#unlikely.set(chain, { live: (this.#unlikely.get(chain)?.live ?? 0) + 1, lastAtMs: nowMs });
+    entry?.places.take();
+    const isTrial = entry?.breaker.begin(nowMs, unlikely) ?? false;
+    if (entry) this.#tellBreaker(entry, nowMs);
+    return { model, chain, isTrial, holdsTrial: isTrial, isUnlikely: unlikely };
+  }
+
+  /** A stream speaks: the next trial may begin, though this one is not over. */
+  noteFirstToken(claim: Claim): void {
+    if (!claim.holdsTrial) return;
+    claim.holdsTrial = false;
+    this.#entries.get(claim.model)?.breaker.endTrial();
+  }
+
+  /** Gives back what an attempt took; its place goes to whoever waits for one. */
+  release(claim: Claim): void {
+    this.noteFirstToken(claim);
+    const tries = claim.isUnlikely ? this.#unlikely.get(claim.chain) : undefined;
     if (tries) tries.live--;
+    this.#entries.get(claim.model)?.places.free();
   }
 
-  record(report: AttemptReport, nowMs: number): void {
-    const standing = this.#standings.get(report.model);
-    if (!standing) return;
-    const { outcome, usage } = report;
-    standing.requests++;
-    standing.lastOutcome = outcome;
-    standing.lastOutcomeAtMs = nowMs;
-    if (outcome === 'ok') standing.successes++;
-    else standing.failures[outcome] = (standing.failures[outcome] ?? 0) + 1;
-    standing.inputTokens += usage.inputTokens;
-    standing.outputTokens += usage.outputTokens;
-    standing.costUsd += costUsd(standing.model, usage);
-    if (report.ttftMs !== undefined) standing.ttft.add(report.ttftMs);
-    if (report.failure) {
-      this.#rest(standing, report.failure, nowMs);
+  /** Waits for a place at one of these models. @returns what ends the wait. */
+  wait(models: readonly string[], waiter: Waiter): () => void {
+    const places = models.flatMap((model) => this.#entries.get(model)?.places ?? []);
+    for (const place of places) place.wait(waiter);
+    return () => {
+      for (const place of places) place.leave(waiter);
+    };
+  }
+
+  /**
+   * What a failure is to be taken for. In a storm of 400s, a caller's fault is taken for the provider's, as long as
+   * another model may be asked; whether it was, that model's answer shows (`endStorm`, `countStormy`).
+   */
+  judge(model: string, failure: Failure, nowMs: number): { failure: Failure; isStormy: boolean } {
+    const entry = this.#entries.get(model);
+    const code = stormCode(failure);
+    if (!entry || code === null) return { failure, isStormy: false };
+    entry.storm.note(code, false, nowMs);
+    if (!entry.storm.isStorm(code, nowMs)) return { failure, isStormy: false };
+    return { failure: { ...failure, class: 'server_error', underlying: failure.class }, isStormy: true };
+  }
+
+  /** The next model said the same: it was the caller's mistake, nothing counts, and the storm is over. */
+  endStorm(model: string): void {
+    this.#entries.get(model)?.storm.end();
+  }
+
+  /** The next model did not say the same: what was taken for the provider's fault counts as one. */
+  countStormy(model: string, nowMs: number): void {
+    const entry = this.#entries.get(model);
+    if (entry) this.#count(entry, 'failure', false, nowMs);
+  }
+
+  record(ended: EndedAttempt, claim: Claim | undefined, nowMs: number): void {
+    const entry = this.#entries.get(ended.model);
+    if (!entry) return;
+    entry.standing.note(ended, entry.model.price, nowMs);
+    const isTrial = claim?.isTrial ?? false;
+    const health = healthOf(ended, entry);
+    if (health !== undefined && !ended.isStormy) this.#count(entry, health, isTrial, nowMs);
+    if (ended.failure) {
+      if (stormCode(ended.failure) === null && !ended.isStormy) entry.storm.note(null, false, nowMs);
+      this.#rest(entry, ended.failure, nowMs);
       return;
     }
-    standing.latency.add(report.latencyMs);
-    const { rest } = standing;
-    // An answer that was asked for before the rest began says nothing of what came after.
-    if (rest && report.startedAtMs < rest.sinceMs) return;
-    standing.restsInARow = 0;
-    delete standing.rest;
+    entry.storm.note(null, true, nowMs);
+    if (claim) this.#budgets.get(claim.chain)?.deposit();
+    this.#rests.noteSuccess(ended.model, ended.startedAtMs);
+    if (ended.usedUpForMs !== undefined) {
+      const rest = this.#rests.noteUsedUp(ended.model, ended.usedUpForMs, nowMs);
+      if (rest) this.#tellRest([ended.model], rest.reason, ended.usedUpForMs);
+    }
   }
 
   /** A check of the provider went well: a rest for `auth` was about a key that works again. */
   endAuthRest(provider: string): void {
-    if (this.#providerRests.get(provider)?.reason === 'auth') this.#providerRests.delete(provider);
+    this.#rests.endAuth(provider);
   }
 
   standing(model: string, nowMs: number): ModelStanding | undefined {
-    const standing = this.#standings.get(model);
-    return standing && this.#describe(standing, nowMs);
+    const entry = this.#entries.get(model);
+    return entry && this.#describe(entry, nowMs);
   }
 
   standings(nowMs: number): ModelStanding[] {
-    return [...this.#standings.values()].map((standing) => this.#describe(standing, nowMs));
+    return [...this.#entries.values()].map((entry) => this.#describe(entry, nowMs));
   }
 
-  #rest(standing: Standing, failure: Failure, nowMs: number): void {
-    const { rest: lengths } = traitsOf(failure.class);
-    if (!lengths || failure.restScope === 'none') return;
-    const namesTime = failure.class === 'rate_limited' || failure.class === 'overloaded';
-    const named = namesTime && failure.retryAfterMs !== undefined;
-    const isShared = failure.restScope === 'provider';
-    const current = isShared ? this.#providerRests.get(standing.model.provider) : standing.rest;
-    const isResting = current !== undefined && nowMs < current.untilMs;
-    if (isResting && !named) return;
-    const restMs = named
-      ? (failure.retryAfterMs ?? 0)
-      : Math.min(lengths.maxMs, lengths.ms * 2 ** Math.min(standing.restsInARow, 30));
-    if (isResting && nowMs + restMs <= current.untilMs) return;
-    if (!isResting) standing.restsInARow++;
-    const rest: Rest = { sinceMs: nowMs, untilMs: nowMs + restMs, reason: failure.class, named };
-    if (isShared) this.#providerRests.set(standing.model.provider, rest);
-    else standing.rest = rest;
-    const rested = isShared ? this.#modelsOf(standing.model.provider) : [standing.model.name];
-    for (const model of rested) this.#events.emit('model.rested', { model, reason: failure.class, restMs });
+  #count(entry: Entry, outcome: 'success' | 'failure', isTrial: boolean, nowMs: number): void {
+    entry.breaker.record(outcome, isTrial, nowMs, this.#random());
+    this.#tellBreaker(entry, nowMs);
+  }
+
+  #tellBreaker(entry: Entry, nowMs: number): void {
+    const state = entry.breaker.state(nowMs);
+    if (state === entry.breakerState) return;
+    entry.breakerState = state;
+    this.#events.emit('breaker.changed', { model: entry.model.name, state });
+  }
+
+  #rest({ model }: Entry, failure: Failure, nowMs: number): void {
+    const noted = this.#rests.note(model.name, model.provider, failure, nowMs);
+    if (!noted) return;
+    const rested = noted.isShared ? this.#modelsOf(model.provider) : [model.name];
+    this.#tellRest(rested, noted.rest.reason, noted.rest.untilMs - nowMs);
+  }
+
+  #tellRest(models: readonly string[], reason: FailureClass, restMs: number): void {
+    for (const model of models) this.#events.emit('model.rested', { model, reason, restMs });
   }
 
   #modelsOf(provider: string): string[] {
-    return [...this.#standings.values()].filter((s) => s.model.provider === provider).map((s) => s.model.name);
+    return [...this.#entries.values()].filter((e) => e.model.provider === provider).map((e) => e.model.name);
   }
 
-  #describe(standing: Standing, nowMs: number): ModelStanding {
-    const availability = this.availability(standing.model.name, nowMs);
+  #describe(entry: Entry, nowMs: number): ModelStanding {
+    const { standing, breaker, model } = entry;
+    const { requests, successes, failures, latencyMs, ttftMs, lastOutcome, lastOutcomeAtMs } = standing;
+    const availability = this.availability(model.name, nowMs);
+    const isSkipped = availability.state === 'resting' || availability.state === 'open';
     return {
-      model: standing.model.name,
-      provider: standing.model.provider,
-      requests: standing.requests,
-      successes: standing.successes,
-      failures: { ...standing.failures },
-      latencyMs: standing.latency.quantiles(),
-      ttftMs: standing.ttft.quantiles(),
+      model: model.name,
+      provider: model.provider,
+      requests,
+      successes,
+      failures: { ...failures },
+      latencyMs,
+      ttftMs,
       tokens: { input: standing.inputTokens, output: standing.outputTokens },
       costUsd: standing.costUsd,
-      ...(availability.state === 'resting' && { restUntilMs: availability.untilMs }),
-      ...(standing.lastOutcome !== undefined && { lastOutcome: standing.lastOutcome }),
-      ...(standing.lastOutcomeAtMs !== undefined && { lastOutcomeAtMs: standing.lastOutcomeAtMs }),
+      breaker: breaker.state(nowMs),
+      ...(isSkipped && { restUntilMs: availability.untilMs }),
+      ...(lastOutcome !== undefined && { lastOutcome }),
+      ...(lastOutcomeAtMs !== undefined && { lastOutcomeAtMs }),
     };
   }
 }
 
-export function costUsd(model: Pick<BoardModel, 'price'>, usage: TokenUsage): number {
-  const { price } = model;
-  return price ? (usage.inputTokens * price.inputPerMTok + usage.outputTokens * price.outputPerMTok) / 1e6 : 0;
+/** @returns the code that a storm could be of; null where the failure is no 400 or 422. */
+function stormCode({ class: failureClass, status, error, underlying }: Failure): string | null {
+  const isCallers = failureClass === 'invalid_request' || underlying === 'invalid_request';
+  return isCallers && (status === 400 || status === 422) ? (error.code ?? error.type ?? String(status)) : null;
 }
 
-function newStanding(model: BoardModel): Standing {
+/** What an ended attempt says of the model's health; undefined: nothing. A slow answer is a bad sign too. */
+function healthOf(ended: EndedAttempt, { model, standing }: Entry): 'success' | 'failure' | undefined {
+  if (ended.beaten) return 'failure';
+  if (ended.failure) return traitsOf(ended.failure.class).hurtsHealth ? 'failure' : undefined;
+  const { stream, timeoutMs } = model.policy ?? DEFAULT_POLICY;
+  const tookMs = ended.streaming ? ended.ttftMs : ended.latencyMs;
+  const slowMs = Math.max(
+    ended.streaming ? stream.ttftMs : timeoutMs * SLOW_SHARE,
+    standing.quantileMs(0.95, ended.streaming) ?? 0,
+  );
+  return tookMs !== undefined && tookMs > slowMs ? 'failure' : 'success';
+}
+
+function newEntry(model: BoardModel): Entry {
   return {
     model,
-    failures: {},
-    latency: new LatencyWindow(),
-    ttft: new LatencyWindow(),
-    requests: 0,
-    successes: 0,
-    inputTokens: 0,
-    outputTokens: 0,
-    costUsd: 0,
-    restsInARow: 0,
+    standing: new Standing(),
+    breaker: new CircuitBreaker((model.policy ?? DEFAULT_POLICY).breaker),
+    breakerState: 'closed',
+    places: new Places(model.maxConcurrent),
+    storm: new StormWatch(),
+  };
+}
+
+/** What has not changed goes on as it was; other rules begin anew. */
+function renewed(known: Entry, model: BoardModel): Entry {
+  const sameBreaker = JSON.stringify(known.model.policy?.breaker) === JSON.stringify(model.policy?.breaker);
+  const samePlaces = known.model.maxConcurrent === model.maxConcurrent;
+  const { breaker, places } = newEntry(model);
+  return {
+    ...known,
+    model,
+    ...(!sameBreaker && { breaker, breakerState: 'closed' as const }),
+    ...(!samePlaces && { places }),
   };
 }

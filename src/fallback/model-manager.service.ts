@@ -75,7 +75,7 @@ export class ModelManagerService {
 
 /** @param epochMs what turns a monotonic moment into wall time. */
 function metricsOf(standing: ModelStanding, epochMs: number): ModelMetrics {
-  const { model, requests, successes, failures, latencyMs, ttftMs, tokens, costUsd, restUntilMs } = standing;
+  const { model, requests, successes, failures, latencyMs, ttftMs, tokens, costUsd, breaker, restUntilMs } = standing;
   const cooldownUntil = restUntilMs === undefined ? null : new Date(epochMs + restUntilMs).toISOString();
-  return { model, requests, successes, failures, latencyMs, ttftMs, tokens, costUsd, breaker: 'closed', cooldownUntil };
+  return { model, requests, successes, failures, latencyMs, ttftMs, tokens, costUsd, breaker, cooldownUntil };
 }

@@ -2,7 +2,8 @@
  * Which models and chains can be used, from what traffic and the background check learnt. Calls nobody: a probe may ask
  * as often as it likes.
  *
- * A model is down while it rests, or while a check speaks against it; one whose rest is over is up again, untested. A
+ * A model is down while it rests, while its breaker is open, or while a check speaks against it; one whose rest or open
+ * time is over is up again, untested. A
  * chain is up while one of its models is.
  */
 import { Inject, Injectable } from '@nestjs/common';
@@ -19,9 +20,9 @@ export interface ModelState {
   readonly model: string;
   readonly status: Status;
   /** `untested`: nothing is known of it, or nothing since its rest ended. `unavailable`: a check speaks against it. */
-  readonly state: 'usable' | 'untested' | 'resting' | 'unavailable';
+  readonly state: 'usable' | 'untested' | 'resting' | 'open' | 'unavailable';
   readonly sinceMs: number;
-  /** Of a rest. */
+  /** Of a rest, or of an open breaker. */
   readonly untilMs?: number;
   readonly lastFailure?: SeenFailure;
 }
@@ -50,10 +51,12 @@ export class ModelHealth {
     this.checks = new CheckBoard(this.traffic);
     this.#since = new Since(engine.clock.nowMs());
     // Between two looks a model may have rested twice.
-    engine.events.on('model.rested', ({ model }) => {
-      const rested = engine.settings.models.get(model);
-      if (rested) this.#stateOf(rested);
-    });
+    const look = ({ model }: { readonly model: string }): void => {
+      const changed = engine.settings.models.get(model);
+      if (changed) this.#stateOf(changed);
+    };
+    engine.events.on('model.rested', look);
+    engine.events.on('breaker.changed', look);
   }
 
   models(): ModelState[] {
@@ -96,10 +99,12 @@ export class ModelHealth {
     const fault = this.checks.faultOf(model);
     const lastFailure = later(this.traffic.of(model).lastFailure, fault);
     const known = { model: model.name, ...(lastFailure && { lastFailure }) };
-    if (availability.state === 'resting') {
+    const { state } = availability;
+    // One that is half-open is being tried: as good as untested.
+    if (state === 'resting' || (state === 'open' && board.breakerState(model.name, nowMs) === 'open')) {
       const { untilMs } = availability;
       const sinceMs = this.#since.note(model.name, 'down', nowMs, { untilMs });
-      return { ...known, status: 'down', state: 'resting', sinceMs, untilMs };
+      return { ...known, status: 'down', state, sinceMs, untilMs };
     }
     if (fault) {
       const sinceMs = this.#since.note(model.name, 'down', nowMs, { changedAtMs: fault.atMs });

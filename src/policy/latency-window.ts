@@ -1,9 +1,13 @@
 /**
- * The last latencies of one model, and their quantiles: exact over a sliding window of samples.
+ * The last latencies of one model, and their quantiles over a sliding window of samples.
  *
  * Pure. A ring of 512 doubles (4 KiB) answers p99 with five samples above it, and forgets a bad hour after 512 calls.
+ * Quantiles are asked for at every decision and sorted only now and then: with many samples, a few more change little.
  */
 const WINDOW_SAMPLES = 512;
+/** From so many samples on, quantiles may be so many samples old. */
+const MANY_SAMPLES = 128;
+const SORT_EVERY_SAMPLES = 32;
 
 export interface Quantiles {
   readonly p50: number;
@@ -15,11 +19,11 @@ export interface Quantiles {
 export class LatencyWindow {
   readonly #samples = new Float64Array(WINDOW_SAMPLES);
   #count = 0;
-  #sorted: Float64Array | undefined;
+  #sorted = new Float64Array(0);
+  #sortedAtCount = 0;
 
   add(ms: number): void {
     this.#samples[this.#count++ % WINDOW_SAMPLES] = ms;
-    this.#sorted = undefined;
   }
 
   /** How many samples the window holds, 0 to 512. */
@@ -29,14 +33,19 @@ export class LatencyWindow {
 
   /** @param q 0 to 1, nearest rank. @returns ms; 0 while there is no sample. */
   quantile(q: number): number {
-    const { size } = this;
-    if (size === 0) return 0;
-    this.#sorted ??= this.#samples.subarray(0, size).toSorted();
-    return this.#sorted[Math.min(size - 1, Math.max(0, Math.ceil(q * size) - 1))] ?? 0;
+    if (this.#count === 0) return 0;
+    const isFresh =
+      this.#sortedAtCount >= MANY_SAMPLES
+        ? this.#count - this.#sortedAtCount < SORT_EVERY_SAMPLES
+        : this.#count === this.#sortedAtCount;
+    if (!isFresh) this.#sort();
+    const { length } = this.#sorted;
+    return this.#sorted[Math.min(length - 1, Math.max(0, Math.ceil(q * length) - 1))] ?? 0;
   }
 
   quantiles(): Quantiles {
     const { size } = this;
+    if (this.#sortedAtCount !== this.#count) this.#sort();
     const sum = this.#samples.subarray(0, size).reduce((total, ms) => total + ms, 0);
     return {
       p50: this.quantile(0.5),
@@ -44,5 +53,10 @@ export class LatencyWindow {
       p99: this.quantile(0.99),
       mean: size === 0 ? 0 : sum / size,
     };
+  }
+
+  #sort(): void {
+    this.#sorted = this.#samples.subarray(0, this.size).toSorted();
+    this.#sortedAtCount = this.#count;
   }
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { failure, Play, plan, play } from '../../test/policy/play.js';
 import { backoffBoundMs } from './backoff.js';
 import { type Delivered, FAILURE_CLASSES } from './failure.js';
-import type { Command } from './request-machine.js';
+import type { Command } from './request-commands.js';
 
 const FAILABLE = FAILURE_CLASSES.filter((c) => c !== 'cancelled');
 
@@ -42,6 +42,11 @@ const scenarios = fc.record({
   streaming: fc.boolean(),
   isContinuable: fc.boolean(),
   restingAtStart: fc.array(fc.nat(3), { maxLength: 4 }),
+  fullAtStart: fc.array(fc.tuple(fc.nat(3), fc.boolean()), { maxLength: 2 }),
+  rampingAtStart: fc.array(fc.nat(3), { maxLength: 2 }),
+  grouped: fc.boolean(),
+  hedging: fc.boolean(),
+  budget: fc.nat(12),
   steps: fc.array(fc.tuple(happening, fc.nat(4_000), fc.boolean()), { maxLength: 50 }),
   chance: fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 1, maxLength: 5 }),
 });
@@ -60,14 +65,25 @@ class Watched {
     const { models, maxRetries, sameModel, deadlineMs, ttftMs, streaming, isContinuable, chance } = scenario;
     const shapes = models.map(({ contextWindow, ...m }, i) => ({
       name: `m${i}`,
+      entry: scenario.grouped ? Math.floor(i / 2) : i,
       ...m,
       ...(contextWindow !== undefined && { contextWindow }),
     }));
-    const options = { maxRetries, deadlineMs, retrySameModel: { attempts: sameModel }, stream: { ttftMs } };
+    const options = {
+      maxRetries,
+      deadlineMs,
+      retrySameModel: { attempts: sameModel },
+      stream: { ttftMs },
+      hedge: { enabled: scenario.hedging },
+    };
     let draw = 0;
     const planned = { ...plan(shapes, options, streaming), isContinuable };
     this.play = new Play(planned, () => chance[draw++ % chance.length]!);
+    this.play.budget = scenario.budget;
+    this.play.hedgeAfterMs = 600;
     for (const i of scenario.restingAtStart) this.play.rest(`m${i}`, 1_500);
+    for (const [i, hasRoom] of scenario.fullAtStart) this.play.full.set(`m${i}`, hasRoom);
+    for (const i of scenario.rampingAtStart) this.play.shares.set(`m${i}`, 0.4);
     this.deadlineAtMs = this.play.nowMs + deadlineMs;
   }
 
@@ -81,7 +97,8 @@ class Watched {
       expect(p.nowMs, 'no attempt at or after the deadline').toBeLessThan(this.deadlineAtMs);
       expect(p.live.size, 'at most two at once').toBeLessThanOrEqual(2);
       expect(this.streaming, 'nobody is asked while another streams').toBeUndefined();
-      if (command.kind === 'overtake') expect(this.scenario.streaming).toBe(true);
+      if (command.kind === 'hedge') expect(this.scenario.hedging).toBe(true);
+      expect(p.budget, 'the budget is never overdrawn').toBeGreaterThanOrEqual(0);
       if (command.resume?.how === 'continue') expect(this.scenario.isContinuable).toBe(true);
     }
     const isFree = this.finishes > 0 || this.streaming !== undefined || [...p.live].some((a) => this.hasSpoken.has(a));
@@ -153,6 +170,7 @@ describe('whatever happens', () => {
         watched.take(p.feed({ type: 'started' }));
         for (const step of s.steps) watched.step(step);
         expect(p.asked.length).toBeLessThanOrEqual(s.models.length + s.maxRetries + watched.refusals);
+        expect(s.budget - p.budget, 'retries and hedges alone are paid for').toBeLessThanOrEqual(s.budget);
         const firsts = p.asked.filter((a, i) => p.asked.findIndex((b) => b.model === a.model) === i);
         expect(p.asked.length - firsts.length).toBeLessThanOrEqual(s.maxRetries + watched.refusals);
       }),

@@ -131,7 +131,7 @@ describe('when every model rests', () => {
 
   it('answers at once with the soonest end where another request is trying already', () => {
     const p = new Play(plan(['a', 'b'])).rest('a', 9_000).rest('b', 4_000);
-    p.restingTries = false;
+    p.unlikelyTries = false;
     expect(p.start().verdict).toEqual({ type: 'exhausted', because: 'down', retryAfterMs: 4_000 });
   });
 
@@ -159,9 +159,30 @@ describe('when every model rests', () => {
 });
 
 describe('the deadline', () => {
-  it('cuts the time of an attempt to what is left', () => {
-    const p = play(['a', 'b'], { timeoutMs: 30_000, deadlineMs: 40_000 }).fail('timeout_total', 30_000);
-    expect(p.asked.map((a) => a.answerMs)).toEqual([30_000, 10_000]);
+  it('cuts the time of the last attempt to what is left', () => {
+    const p = play(['a', 'b'], { timeoutMs: 30_000, deadlineMs: 40_000 }).fail('timeout_total', 15_000);
+    expect(p.asked.at(-1)?.answerMs).toBe(25_000);
+  });
+
+  it('is shared out: a model that hangs leaves the later ones what they usually take', () => {
+    const p = new Play(plan(['a', 'b', 'c'], { timeoutMs: 60_000, deadlineMs: 60_000 }));
+    p.usualAnswerMs.set('b', 4_000).set('c', 6_000);
+    p.start();
+    expect(p.asked[0]?.answerMs).toBe(50_000);
+    p.fail('timeout_total', 50_000).fail('timeout_total', 4_000);
+    expect(p.asked.map((a) => a.answerMs)).toEqual([50_000, 4_000, 6_000]);
+  });
+
+  it('is shared out equally among models of which nothing is known', () => {
+    const p = play(['a', 'b', 'c'], { timeoutMs: 30_000, deadlineMs: 60_000 });
+    p.fail('timeout_total', 20_000).fail('timeout_total', 20_000);
+    expect(p.asked.map((a) => a.answerMs)).toEqual([20_000, 20_000, 20_000]);
+  });
+
+  it('leaves out a model that has never been as fast as it would have to be', () => {
+    const p = new Play(plan(['a', 'b', 'c'], { deadlineMs: 10_000 }));
+    p.leastAnswerMs.set('b', 3_000);
+    expect(p.start().fail('timeout_total', 8_000).models).toBe('a c');
   });
 
   it('ends the attempt that runs, and the request, with timed_out', () => {

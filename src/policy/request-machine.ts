@@ -25,81 +25,23 @@
  */
 import { AskedModels, type LastFailed } from './asked-models.js';
 import { backoffMs } from './backoff.js';
-import { type Delivered, type Failure, type FailureClass, traitsOf } from './failure.js';
-import type { Availability, HealthView } from './health-view.js';
-import type { ContinuationWay, PlannedModel, RequestPlan } from './plan.js';
+import { Choice, type Moment, restEndMs } from './choice.js';
+import { shareOfDeadlineMs } from './deadline-share.js';
+import { type Delivered, type Failure, traitsOf } from './failure.js';
+import type { HealthView } from './health-view.js';
+import type { PlannedModel, RequestPlan } from './plan.js';
+import type { AttemptKind, AttemptLimits, Command, Input, Resume, Step } from './request-commands.js';
 import { type AttemptId, type BrokenReason, type Verdict, verdictWithoutAnswer } from './verdict.js';
-
-/** `overtake`: beside a model that is silent. `continuation`: goes on with a stream that broke. */
-export type AttemptKind = 'first' | 'retry' | 'fallback' | 'overtake' | 'continuation';
-
-/** Time limits of one attempt in ms; what is left until the deadline has already shortened them. */
-export interface AttemptLimits {
-  readonly answerMs: number;
-  readonly idleMs: number;
-  readonly totalMs: number;
-}
-
-/** How a broken stream is gone on with. */
-export interface Resume {
-  /** `afresh`: only reasoning was delivered, so the answer begins anew in the same stream. */
-  readonly how: 'continue' | 'afresh';
-  readonly way: ContinuationWay;
-  /** What does not repeat the words asked for is a `bad_response`: another model is left that may. */
-  readonly mustProve: boolean;
-  /** Who wrote what the caller holds, and how that ended. */
-  readonly from: LastFailed;
-}
-
-export type Input =
-  | { readonly type: 'started' }
-  /** The moment that the last step asked for has come. */
-  | { readonly type: 'woke' }
-  /** The caller left, or the process does. */
-  | { readonly type: 'cancelled'; readonly because?: 'shut-down' }
-  /** `held`: it has spoken, but nothing may go out yet (tool calls, a seam that is not proven). */
-  | { readonly type: 'first-token'; readonly attempt: AttemptId; readonly held: boolean }
-  | { readonly type: 'completed'; readonly attempt: AttemptId }
-  | {
-      readonly type: 'failed';
-      readonly attempt: AttemptId;
-      readonly failure: Failure;
-      /** Of what was committed. */
-      readonly delivered: Delivered;
-    };
-
-export type Command =
-  | {
-      readonly type: 'attempt';
-      readonly attempt: AttemptId;
-      readonly model: string;
-      readonly kind: AttemptKind;
-      /** Whom it takes over from, and why. */
-      readonly from?: LastFailed;
-      readonly resume?: Resume;
-      /** Every model rests, and this one is tried all the same: the driver tells the board. */
-      readonly whileResting: boolean;
-      readonly limits: AttemptLimits;
-    }
-  /** Abort it; it is booked under this class. `beaten`: another was faster. */
-  | { readonly type: 'cancel'; readonly attempt: AttemptId; readonly as: FailureClass; readonly beaten?: true }
-  /** Its bytes go to the caller from now on; nothing can be taken back. */
-  | { readonly type: 'commit'; readonly attempt: AttemptId }
-  | { readonly type: 'finish'; readonly verdict: Verdict };
-
-export interface Step {
-  readonly commands: readonly Command[];
-  /** Monotonic; absent: nothing to wake for. The next step replaces it. */
-  readonly wakeAtMs?: number;
-}
 
 interface Live {
   readonly attempt: AttemptId;
   readonly model: PlannedModel;
   readonly resume: Resume | undefined;
   hasSpoken: boolean;
-  /** From then on the next model is started beside it; Infinity: never. */
+  /** From then on the next model is started beside it, since it is silent; Infinity: never. */
   overtakeAtMs: number;
+  /** The same, since it is slower than usual. */
+  hedgeAtMs: number;
 }
 
 type State =
@@ -107,6 +49,8 @@ type State =
   | { readonly phase: 'asking'; readonly live: readonly Live[] }
   /** `model`: only this one is waited for (`retrySameModel`). */
   | { readonly phase: 'waiting'; readonly untilMs: number; readonly model?: PlannedModel }
+  /** For a place at a model that is full. */
+  | { readonly phase: 'queued' }
   | { readonly phase: 'streaming'; readonly live: Live }
   | { readonly phase: 'finished' };
 
@@ -117,18 +61,21 @@ interface Broken {
   readonly from: LastFailed;
 }
 
-/** No model answers faster; of a shorter deadline, a hundredth. */
-const LEAST_ATTEMPT_MS = 10;
+/** Whoever finds no place within this time gets an honest 503 rather than an answer that is too late. */
+const LONGEST_QUEUE_MS = 5_000;
 
 export class RequestMachine {
   readonly #plan: RequestPlan;
   readonly #random: () => number;
   readonly #asked: AskedModels;
+  readonly #choice: Choice;
   #state: State = { phase: 'new' };
   /** When the request began, or its stream broke last. */
   #clockStartMs = 0;
   #nextAttempt: AttemptId = 0;
   #broken: Broken | undefined;
+  /** When waiting for a place ends; set by the first wait. */
+  #queueUntilMs: number | undefined;
   #wakeAtMs: number | undefined;
 
   /** @param random uniform in [0, 1): spreads the waits of retries. */
@@ -136,6 +83,7 @@ export class RequestMachine {
     this.#plan = plan;
     this.#random = random;
     this.#asked = new AskedModels(plan);
+    this.#choice = new Choice(plan, this.#asked, random);
   }
 
   /** @param nowMs monotonic. */
@@ -173,10 +121,13 @@ export class RequestMachine {
   #wake(health: HealthView, nowMs: number): Step {
     const state = this.#state;
     if (state.phase === 'asking') return this.#watch(state.live, health, nowMs);
+    if (state.phase === 'queued') return this.#askNext(health, nowMs, 'at once');
     if (state.phase !== 'waiting') return this.#unmoved();
     if (nowMs < state.untilMs) return { commands: [], wakeAtMs: state.untilMs };
     const { model } = state;
-    if (model && !this.#isTooLate(nowMs) && health.availability(model.name, nowMs).state === 'usable') {
+    const moment = this.#moment(health, nowMs);
+    const isReady = model && this.#choice.isUsable(model, moment) && this.#choice.canPay(moment);
+    if (isReady && !this.#choice.isTooLate(moment)) {
       this.#asked.noteSameModelRetry(model);
       return this.#attempt(model, health, nowMs);
     }
@@ -191,13 +142,26 @@ export class RequestMachine {
       return this.#giveUp(health, nowMs, ...cancels);
     }
     const [lone, second] = live;
-    if (lone && !second && !lone.hasSpoken && nowMs >= lone.overtakeAtMs) {
-      const next = this.#firstFresh(health, nowMs);
-      if (next)
-        return this.#attemptBeside(lone, next, { model: lone.model.name, reason: 'timeout_ttft' }, health, nowMs);
-      lone.overtakeAtMs = Infinity;
-    }
+    if (lone && !second && !lone.hasSpoken) return this.#watchAlone(lone, health, nowMs);
     return { commands: [], ...this.#nextWake(live) };
+  }
+
+  #watchAlone(lone: Live, health: HealthView, nowMs: number): Step {
+    const moment = this.#moment(health, nowMs);
+    const from = { model: lone.model.name, reason: this.#plan.streaming ? 'timeout_ttft' : 'timeout_total' } as const;
+    if (nowMs >= lone.overtakeAtMs) {
+      lone.overtakeAtMs = Infinity;
+      const next = this.#choice.firstFresh(moment);
+      if (next) return this.#attemptBeside(lone, next, { kind: 'overtake', from }, health, nowMs);
+    }
+    if (nowMs >= lone.hedgeAtMs) {
+      lone.hedgeAtMs = Infinity;
+      const mayHedge =
+        this.#choice.canPay(moment) && health.mayHedge(this.#plan.chain, this.#plan.policy.hedge.maxShare);
+      const next = mayHedge ? this.#choice.firstFresh(moment) : undefined;
+      if (next) return this.#attemptBeside(lone, next, { kind: 'hedge', from }, health, nowMs);
+    }
+    return { commands: [], ...this.#nextWake([lone]) };
   }
 
   #leave(type: 'cancelled' | 'shut-down'): Step {
@@ -285,8 +249,10 @@ export class RequestMachine {
 
   /** One of two has failed; the other is still silent, so the next may run beside it. */
   #carryOn(other: Live, health: HealthView, nowMs: number): Step {
-    const next = other.hasSpoken || this.#isTooLate(nowMs) ? undefined : this.#firstFresh(health, nowMs);
-    if (next) return this.#attemptBeside(other, next, this.#asked.lastFailed, health, nowMs);
+    const moment = this.#moment(health, nowMs);
+    const next = other.hasSpoken || this.#choice.isTooLate(moment) ? undefined : this.#choice.firstFresh(moment);
+    const { lastFailed: from } = this.#asked;
+    if (next) return this.#attemptBeside(other, next, { kind: 'overtake', ...(from && { from }) }, health, nowMs);
     this.#state = { phase: 'asking', live: [other] };
     return { commands: [], ...this.#nextWake([other]) };
   }
@@ -295,63 +261,43 @@ export class RequestMachine {
     const { attempts, maxWaitMs } = model.policy.retrySameModel;
     const { retrySameModel } = traitsOf(failure.class);
     if (retrySameModel === 'never' || this.#asked.sameModelRetriesOn(model) >= attempts) return undefined;
-    if (!this.#isEligible(model) || !this.#asked.mayRetry(model)) return undefined;
-    const rest = health.availability(model.name, nowMs);
+    const moment = this.#moment(health, nowMs);
+    if (!this.#choice.isEligible(model, moment) || !this.#asked.mayRetry(model)) return undefined;
+    if (!this.#choice.canPay(moment)) return undefined;
+    const rest = this.#choice.availability(model, moment);
     if (retrySameModel === 'after-short-rest' && !(rest.state === 'resting' && rest.named)) return undefined;
-    const jitterMs =
-      retrySameModel === 'after-short-rest' ? 0 : backoffMs(model.policy.backoff, this.#asked.retries, this.#random);
+    const jitterMs = retrySameModel === 'after-short-rest' ? 0 : this.#backoffMs(model);
     const untilMs = Math.max(nowMs + Math.min(jitterMs, maxWaitMs), restEndMs(rest, nowMs));
     return untilMs - nowMs <= maxWaitMs && untilMs < this.#deadlineAtMs ? this.#wait(untilMs, model) : undefined;
   }
 
   /** The heart: who is asked next, what is waited for, or that nobody is left. */
   #askNext(health: HealthView, nowMs: number, waited: 'at once' | 'has waited'): Step {
-    if (this.#isTooLate(nowMs)) return this.#giveUp(health, nowMs);
-    const fresh = this.#firstFresh(health, nowMs);
+    const moment = this.#moment(health, nowMs);
+    if (this.#choice.isTooLate(moment)) return this.#giveUp(health, nowMs);
+    const fresh = this.#choice.firstFresh(moment);
     if (fresh) return this.#attempt(fresh, health, nowMs);
-
-    const candidates = this.#plan.models.filter((model) => this.#isEligible(model));
-    const seen = candidates.map((model) => ({ model, availability: health.availability(model.name, nowMs) }));
-    const again = seen.filter((c) => this.#asked.mayRetry(c.model));
-    const usable = this.#asked.leastAsked(again.filter((c) => c.availability.state === 'usable').map((c) => c.model));
-    if (usable && waited === 'has waited') return this.#attempt(usable, health, nowMs);
-    if (usable) {
-      const untilMs = nowMs + backoffMs(usable.policy.backoff, this.#asked.retries, this.#random);
-      return untilMs < this.#deadlineAtMs ? this.#wait(untilMs) : this.#giveUp(health, nowMs);
+    const queues = this.#choice.queues(moment);
+    if (queues.length > 0) {
+      this.#queueUntilMs ??= nowMs + LONGEST_QUEUE_MS;
+      if (nowMs < this.#queueUntilMs) return this.#queue(queues, this.#queueUntilMs);
     }
-    return this.#askTheResting(seen, again, health, nowMs);
-  }
-
-  /** Everyone who could still be asked rests. */
-  #askTheResting(seen: readonly Seen[], again: readonly Seen[], health: HealthView, nowMs: number): Step {
-    const untried = seen.filter((c) => !this.#asked.has(c.model));
-    const likeliest = soonest(untried.filter((c) => mayBeTriedWhileResting(c.availability)));
-    if (likeliest && health.mayTryResting(this.#plan.chain, nowMs)) {
-      return this.#attempt(likeliest.model, health, nowMs, { whileResting: true });
+    const again = this.#choice.again(moment);
+    if (again && waited === 'has waited') return this.#attempt(again, health, nowMs);
+    if (again) return this.#waitOrGiveUp(nowMs + this.#backoffMs(again), health, nowMs);
+    const likeliest = this.#choice.likeliest(moment);
+    if (likeliest && health.mayTryUnlikely(this.#plan.chain, nowMs)) {
+      return this.#attempt(likeliest, health, nowMs, { unlikely: true });
     }
-    const worthWaiting = [...untried.filter((c) => !mayBeTriedWhileResting(c.availability)), ...again];
-    const first = soonest(worthWaiting);
-    const endMs = first ? restEndMs(first.availability, nowMs) : Infinity;
-    return first && endMs < this.#deadlineAtMs ? this.#wait(endMs) : this.#giveUp(health, nowMs);
+    return this.#waitOrGiveUp(this.#choice.nextEndMs(moment), health, nowMs);
   }
 
-  /** The first model in order that this request has not asked and that is usable now. */
-  #firstFresh(health: HealthView, nowMs: number): PlannedModel | undefined {
-    return this.#plan.models.find((model) => this.#isFresh(model, health, nowMs));
+  #waitOrGiveUp(untilMs: number, health: HealthView, nowMs: number): Step {
+    return untilMs < this.#deadlineAtMs ? this.#wait(untilMs) : this.#giveUp(health, nowMs);
   }
 
-  #isFresh(model: PlannedModel, health: HealthView, nowMs: number): boolean {
-    return (
-      !this.#asked.has(model) &&
-      this.#isEligible(model) &&
-      !this.#isTooLate(nowMs, model) &&
-      health.availability(model.name, nowMs).state === 'usable'
-    );
-  }
-
-  #isEligible(model: PlannedModel): boolean {
-    const mustContinue = this.#broken?.delivered === 'text';
-    return this.#asked.isEligible(model) && !(mustContinue && model.continuation === 'none');
+  #backoffMs(model: PlannedModel): number {
+    return backoffMs(model.policy.backoff, this.#asked.retries, this.#random);
   }
 
   #attempt(model: PlannedModel, health: HealthView, nowMs: number, more: AttemptMore = {}): Step {
@@ -360,14 +306,8 @@ export class RequestMachine {
     return { commands: [command], ...this.#nextWake([live]) };
   }
 
-  #attemptBeside(
-    other: Live,
-    model: PlannedModel,
-    from: LastFailed | undefined,
-    health: HealthView,
-    nowMs: number,
-  ): Step {
-    const { command, live } = this.#order(model, health, nowMs, { kind: 'overtake', ...(from && { from }) });
+  #attemptBeside(other: Live, model: PlannedModel, more: AttemptMore, health: HealthView, nowMs: number): Step {
+    const { command, live } = this.#order(model, health, nowMs, more);
     this.#state = { phase: 'asking', live: [other, live] };
     return { commands: [command], ...this.#nextWake([other, live]) };
   }
@@ -376,10 +316,11 @@ export class RequestMachine {
     const isRetry = this.#asked.has(model);
     const from = more.from ?? this.#asked.lastFailed;
     const kind = more.kind ?? (this.#broken ? 'continuation' : isRetry ? 'retry' : from ? 'fallback' : 'first');
-    this.#asked.noteAttempt(model, more.by !== undefined);
+    const isFree = more.by !== undefined;
+    this.#asked.noteAttempt(model, isFree);
     const resume = this.#resumeWith(model, health, nowMs, more.by);
     const attempt = this.#nextAttempt++;
-    const limits = this.#limits(model, nowMs);
+    const limits = this.#limits(model, health, nowMs);
     const command: Command = {
       type: 'attempt',
       attempt,
@@ -387,11 +328,13 @@ export class RequestMachine {
       kind,
       ...(from && kind !== 'retry' && { from }),
       ...(resume && { resume }),
-      whileResting: more.whileResting ?? false,
+      unlikely: more.unlikely ?? false,
+      costs: kind === 'hedge' || (isRetry && !isFree),
       limits,
     };
     const overtakeAtMs = nowMs + this.#patienceMs(model, health, limits);
-    return { command, live: { attempt, model, resume, hasSpoken: false, overtakeAtMs } };
+    const hedgeAtMs = nowMs + this.#hedgeAfterMs(model, health);
+    return { command, live: { attempt, model, resume, hasSpoken: false, overtakeAtMs, hedgeAtMs } };
   }
 
   #resumeWith(model: PlannedModel, health: HealthView, nowMs: number, by?: 'prompt'): Resume | undefined {
@@ -399,8 +342,13 @@ export class RequestMachine {
     const { delivered, from } = this.#broken;
     if (delivered === 'reasoning') return { how: 'afresh', way: 'prompt', mustProve: false, from };
     const known = model.continuation === 'none' || health.refusesToContinue(model.name) ? 'prompt' : model.continuation;
-    const mustProve = this.#firstFresh(health, nowMs) !== undefined;
+    const mustProve = this.#choice.later(model, this.#moment(health, nowMs)).length > 0;
     return { how: 'continue', way: by ?? known, mustProve, from };
+  }
+
+  #hedgeAfterMs(model: PlannedModel, health: HealthView): number {
+    const { hedge } = this.#plan.policy;
+    return hedge.enabled ? (health.hedgeAfterMs(model.name, this.#plan.streaming, hedge) ?? Infinity) : Infinity;
   }
 
   /** How long a model may be silent until the next is started beside it. */
@@ -410,10 +358,18 @@ export class RequestMachine {
     return patienceMs < limits.answerMs ? patienceMs : Infinity;
   }
 
-  #limits(model: PlannedModel, nowMs: number): AttemptLimits {
+  #limits(model: PlannedModel, health: HealthView, nowMs: number): AttemptLimits {
     const { timeoutMs, stream } = model.policy;
-    const leftMs = this.#deadlineOf(model) - nowMs;
-    return { answerMs: Math.min(timeoutMs, leftMs), idleMs: stream.idleMs, totalMs: stream.totalMs };
+    const later = this.#choice.later(model, this.#moment(health, nowMs));
+    const usual = ({ name }: PlannedModel) => health.usualAnswerMs(name, this.#plan.streaming);
+    const leftMs = this.#clockStartMs + this.#choice.deadlineMsOf(model) - nowMs;
+    const answerMs = shareOfDeadlineMs({ leftMs, timeoutMs, usualMs: usual(model), laterMs: later.map(usual) });
+    return { answerMs, idleMs: stream.idleMs, totalMs: stream.totalMs };
+  }
+
+  #queue(models: readonly string[], untilMs: number): Step {
+    this.#state = { phase: 'queued' };
+    return { commands: [{ type: 'queue', models }], wakeAtMs: Math.min(untilMs, this.#deadlineAtMs) };
   }
 
   #wait(untilMs: number, model?: PlannedModel): Step {
@@ -424,13 +380,17 @@ export class RequestMachine {
   #nextWake(live: readonly Live[]): { wakeAtMs?: number } {
     if (live.some((l) => l.hasSpoken)) return {};
     const [lone, second] = live;
-    return { wakeAtMs: Math.min(this.#deadlineAtMs, lone && !second ? lone.overtakeAtMs : Infinity) };
+    const besideAtMs = lone && !second ? Math.min(lone.overtakeAtMs, lone.hedgeAtMs) : Infinity;
+    return { wakeAtMs: Math.min(this.#deadlineAtMs, besideAtMs) };
   }
 
   #giveUp(health: HealthView, nowMs: number, ...before: Command[]): Step {
+    const moment = this.#moment(health, nowMs);
+    const seen = (model: PlannedModel) => this.#choice.availability(model, moment);
+    const isTimeUp = this.#choice.isTooLate(moment);
     const verdict: Verdict = this.#broken
       ? { type: 'broken', failure: this.#broken.failure, why: 'nobody-left' }
-      : verdictWithoutAnswer(this.#plan, this.#asked, health, nowMs, this.#isTooLate(nowMs));
+      : verdictWithoutAnswer(this.#plan, this.#asked, seen, nowMs, isTimeUp);
     return this.#finish(verdict, ...before);
   }
 
@@ -438,15 +398,9 @@ export class RequestMachine {
     return this.#clockStartMs + this.#plan.deadlineMs;
   }
 
-  /** A model's own deadline only shortens. */
-  #deadlineOf(model: PlannedModel): number {
-    return Math.min(this.#deadlineAtMs, this.#clockStartMs + model.policy.deadlineMs);
-  }
-
-  /** Timers round: a model asked in the last moment before the deadline could only waste the call. */
-  #isTooLate(nowMs: number, model?: PlannedModel): boolean {
-    const deadlineAtMs = model ? this.#deadlineOf(model) : this.#deadlineAtMs;
-    return nowMs >= deadlineAtMs - Math.min(LEAST_ATTEMPT_MS, this.#plan.deadlineMs / 100);
+  #moment(health: HealthView, nowMs: number): Moment {
+    const mustContinue = this.#broken?.delivered === 'text';
+    return { health, nowMs, clockStartMs: this.#clockStartMs, mustContinue };
   }
 
   #liveOf(attempt: AttemptId): Live | undefined {
@@ -469,14 +423,9 @@ export class RequestMachine {
 interface AttemptMore {
   readonly kind?: AttemptKind;
   readonly from?: LastFailed;
-  readonly whileResting?: boolean;
+  readonly unlikely?: boolean;
   /** The same question put in another way, since the model refused the first. */
   readonly by?: 'prompt';
-}
-
-interface Seen {
-  readonly model: PlannedModel;
-  readonly availability: Availability;
 }
 
 function cancelled(live: Live): Command {
@@ -493,24 +442,4 @@ function beatenBy(winner: Live, live: readonly Live[]): Command[] {
 function refusedTheWay(failed: Live, failure: Failure): boolean {
   const isRefusal = failure.class === 'invalid_request' || failure.class === 'unsupported';
   return isRefusal && failed.resume?.how === 'continue' && failed.resume.way !== 'prompt';
-}
-
-/** Never one whose provider named the time, nor one that no repetition can mend. */
-function mayBeTriedWhileResting(availability: Availability): boolean {
-  return (
-    availability.state === 'resting' &&
-    !availability.named &&
-    (availability.reason === 'rate_limited' || traitsOf(availability.reason).hurtsHealth)
-  );
-}
-
-function restEndMs(availability: Availability, nowMs: number): number {
-  return availability.state === 'resting' ? availability.untilMs : nowMs;
-}
-
-function soonest(seen: readonly Seen[]): Seen | undefined {
-  return seen.reduce<Seen | undefined>(
-    (best, c) => (best && restEndMs(best.availability, 0) <= restEndMs(c.availability, 0) ? best : c),
-    undefined,
-  );
 }

@@ -3,8 +3,8 @@
  */
 import { type Failure, traitsOf } from './failure.js';
 import type { AskedModels } from './asked-models.js';
-import type { Availability, HealthView } from './health-view.js';
-import type { RequestPlan } from './plan.js';
+import type { Availability } from './health-view.js';
+import type { PlannedModel, RequestPlan } from './plan.js';
 
 /** Counts from 0 within one request. */
 export type AttemptId = number;
@@ -21,7 +21,7 @@ export type Verdict =
   /** The process ends, and could not wait for the rest. */
   | { readonly type: 'shut-down' };
 
-/** `down`: nobody was asked, since every model is known to be down. */
+/** `down`: nobody was asked, since every model is known to be down; or what was left of them had too much to do. */
 export type ExhaustedReason = 'failed' | 'rate_limited' | 'timed_out' | 'down';
 
 /**
@@ -34,7 +34,7 @@ export type BrokenReason = 'unresumable' | 'switched-off' | 'filtered' | 'nobody
 export function verdictWithoutAnswer(
   plan: RequestPlan,
   asked: AskedModels,
-  health: HealthView,
+  seen: (model: PlannedModel) => Availability,
   nowMs: number,
   isTimeUp: boolean,
 ): Verdict {
@@ -42,8 +42,8 @@ export function verdictWithoutAnswer(
   if (last && asked.failures.every((f) => traitsOf(f.class).callersFault === 'alone')) {
     return { type: 'rejected', failure: last };
   }
-  const rests = plan.models.map((model) => health.availability(model.name, nowMs));
-  const untilMs = Math.min(...rests.map((rest) => (rest.state === 'resting' ? rest.untilMs : Infinity)));
+  const rests = plan.models.map(seen);
+  const untilMs = Math.min(...rests.map((rest) => ('untilMs' in rest ? rest.untilMs : Infinity)));
   return {
     type: 'exhausted',
     because: isTimeUp ? 'timed_out' : exhaustedReason(plan, asked, rests),
@@ -53,8 +53,10 @@ export function verdictWithoutAnswer(
 
 function exhaustedReason(plan: RequestPlan, asked: AskedModels, rests: readonly Availability[]): ExhaustedReason {
   const untried = rests.filter((_, i) => !asked.has(plan.models[i]!));
-  const resting = untried.flatMap((rest) => (rest.state === 'resting' ? [rest.reason] : []));
-  const classes = [...asked.failures.map((failure) => failure.class), ...resting];
+  // What did not fit anywhere was shed: the caller may come back, whatever else has failed.
+  if (untried.some((rest) => rest.state === 'full')) return 'down';
+  const resting = untried.flatMap((rest) => ('reason' in rest ? [rest.reason] : rest.state === 'open' ? ['open'] : []));
+  const classes: string[] = [...asked.failures.map((failure) => failure.class), ...resting];
   if (classes.length > 0 && classes.every((c) => c === 'rate_limited')) return 'rate_limited';
   if (asked.failures.length === 0) return 'down';
   return asked.failures.every((f) => f.class === 'timeout_ttft' || f.class === 'timeout_total')

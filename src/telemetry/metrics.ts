@@ -14,16 +14,17 @@ import type {
   RequestFinished,
   StreamContinued,
 } from '../chain/events.js';
-import { costUsd } from '../chain/model-board.js';
+import { costUsd } from '../chain/standing.js';
 import type { Settings } from '../config/settings.js';
 import { GenAiMeasures } from './gen-ai-measures.js';
 import { LabelledCounter } from './labelled-counter.js';
 
 /** What of an engine is listened to and read. */
-export type MetricsSource = Pick<Engine, 'events' | 'settings'>;
+export type MetricsSource = Pick<Engine, 'events' | 'settings' | 'board' | 'clock'>;
 
 const SCOPE = 'nestjs-llm-fallback';
 
+const DEFAULT_CHAIN = 'default';
 const OUTCOMES = ['ok', 'failed', 'cancelled'] as const satisfies RequestFinished['outcome'][];
 const BREAKER_VALUES: Readonly<Record<BreakerState, number>> = { closed: 0, 'half-open': 1, open: 2 };
 
@@ -36,7 +37,8 @@ export class Metrics {
   readonly #continuations: LabelledCounter;
   readonly #deadlines: LabelledCounter;
   readonly #cost: LabelledCounter;
-  readonly #breakers = new Map<string, BreakerState>();
+  /** Models that have been shown: what was shown once is shown for ever. */
+  readonly #models = new Set<string>();
   readonly #ends: (() => void)[];
   #shown: Settings | undefined;
 
@@ -64,7 +66,6 @@ export class Metrics {
       events.on('attempt.finished', (attempt) => this.#countAttempt(attempt)),
       events.on('model.switched', (switched) => this.#countSwitch(switched)),
       events.on('stream.continued', (continued) => this.#countContinuation(continued)),
-      events.on('breaker.changed', ({ model, state }) => this.#breakers.set(model, state)),
     ];
   }
 
@@ -86,7 +87,7 @@ export class Metrics {
     const { settings } = this.#source;
     this.#attempts.add([model, attempt.class], drilled);
     const known = settings.models.get(model);
-    if (known?.price && !drilled) this.#cost.add([model], false, costUsd(known, usage));
+    if (known?.price && !drilled) this.#cost.add([model], false, costUsd(known.price, usage));
     this.#genAi.record(attempt, settings);
   }
 
@@ -106,13 +107,22 @@ export class Metrics {
     const breakers = meter.createObservableGauge('fallback_breaker_state', {
       description: 'Breaker per model: 0 closed, 1 half-open, 2 open.',
     });
-    const instruments: Observable[] = [breakers, ...observed.map(({ instrument }) => instrument)];
+    const budget = meter.createObservableGauge('fallback_retry_budget_remaining', {
+      description: 'Retries and hedges that the default chain can pay for.',
+    });
+    const instruments: Observable[] = [breakers, budget, ...observed.map(({ instrument }) => instrument)];
     const callback: BatchObservableCallback = (result) => {
       this.#showConfigured();
       for (const { counter, instrument } of observed) {
         counter.observe((value, attributes) => result.observe(instrument, value, attributes));
       }
-      for (const [model, state] of this.#breakers) result.observe(breakers, BREAKER_VALUES[state], { model });
+      const { board, clock } = this.#source;
+      for (const model of this.#models) {
+        // A breaker is half-open as soon as its time is over, whether anybody asks or not; of a model that went, closed.
+        result.observe(breakers, BREAKER_VALUES[board.breakerState(model, clock.nowMs())], { model });
+      }
+      const remaining = board.retryBudget(DEFAULT_CHAIN);
+      if (remaining !== undefined) result.observe(budget, remaining);
     };
     meter.addBatchObservableCallback(callback, instruments);
     return () => meter.removeBatchObservableCallback(callback, instruments);
@@ -128,10 +138,6 @@ export class Metrics {
     }
     for (const { name, price } of settings.models.values()) if (price) this.#cost.show([name]);
     this.#deadlines.show([]);
-    for (const model of settings.models.keys()) {
-      if (!this.#breakers.has(model)) this.#breakers.set(model, 'closed');
-    }
-    // What was shown once is shown for ever: one that went while it was open must not alarm anybody any more.
-    for (const model of this.#breakers.keys()) if (!settings.models.has(model)) this.#breakers.set(model, 'closed');
+    for (const model of settings.models.keys()) this.#models.add(model);
   }
 }

@@ -30,6 +30,7 @@ import { kindOfBody } from './first-byte.js';
 import { HttpExchange } from './http-exchange.js';
 import type { ExchangeFault, ExchangeListener } from './http-exchange.js';
 import { flattenHeaders, ReceivedBody } from './received-body.js';
+import { readUsedUpMs } from './retry-after.js';
 import type { Route } from './provider.js';
 import type {
   AttemptEnd,
@@ -261,7 +262,8 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
     }
     const { json, outcome, finishReason } = checked;
     if (!request.streaming) {
-      this.#end({ type: 'completed', outcome, status: this.#status, answer: { bytes, json }, finishReason, usage });
+      const answer = { bytes, json };
+      this.#end({ type: 'completed', outcome, status: this.#status, answer, finishReason, ...this.#usedUp(), usage });
       return;
     }
     this.onFirstToken(false);
@@ -273,7 +275,13 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
 
   #complete(finishReason: string | null, usage: TokenUsage, streamId: unknown): void {
     const outcome = meaningOfFinish(finishReason) === 'content_filter' ? 'content_filter' : 'ok';
-    this.#end({ type: 'completed', outcome, status: this.#status, finishReason, ...streamIdOf(streamId), usage });
+    const told = { ...streamIdOf(streamId), ...this.#usedUp() };
+    this.#end({ type: 'completed', outcome, status: this.#status, finishReason, ...told, usage });
+  }
+
+  #usedUp(): { readonly usedUpForMs?: number } {
+    const usedUpForMs = readUsedUpMs(this.#headers, this.#clock.wallEpochMs());
+    return usedUpForMs === undefined ? {} : { usedUpForMs };
   }
 
   /** What is not 2xx, with as much of its body as has come. */

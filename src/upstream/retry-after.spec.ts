@@ -1,6 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
-import { MAX_RETRY_AFTER_MS, parseGoDurationMs, readRetryAfterMs, readRetryInfoMs } from './retry-after.js';
+import {
+  MAX_RETRY_AFTER_MS,
+  parseGoDurationMs,
+  readRetryAfterMs,
+  readRetryInfoMs,
+  readUsedUpMs,
+} from './retry-after.js';
 
 const WALL_EPOCH_MS = Date.UTC(2024, 10, 24, 12, 0, 0);
 
@@ -119,4 +125,31 @@ describe('a Go duration', () => {
   ])('"$text" is $ms ms', ({ text, ms }) => {
     expect(parseGoDurationMs(text)).toBe(ms);
   });
+});
+
+describe('what a good answer says of limits that are used up', () => {
+  it.each([
+    {
+      why: 'requests',
+      headers: { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '1.2s' },
+      ms: 1_200,
+    },
+    { why: 'tokens', headers: { 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-reset-tokens': '246ms' }, ms: 246 },
+    {
+      why: 'both: the longer',
+      headers: {
+        'x-ratelimit-remaining-requests': '0',
+        'x-ratelimit-reset-requests': '1s',
+        'x-ratelimit-remaining-tokens': '0',
+        'x-ratelimit-reset-tokens': '6m0s',
+      },
+      ms: 360_000,
+    },
+    {
+      why: 'something is left',
+      headers: { 'x-ratelimit-remaining-requests': '1', 'x-ratelimit-reset-requests': '1s' },
+    },
+    { why: 'no reset is named', headers: { 'x-ratelimit-remaining-requests': '0' } },
+    { why: 'nothing is said', headers: {} },
+  ])('$why', ({ headers, ms }) => expect(readUsedUpMs(headers, WALL_EPOCH_MS)).toBe(ms));
 });

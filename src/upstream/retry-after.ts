@@ -27,6 +27,19 @@ export function readRetryAfterMs(headers: Readonly<Record<string, string>>, wall
   return namedMs === undefined ? undefined : capMs(namedMs);
 }
 
+/**
+ * How long a provider will refuse, as its good answer says already: a limit is used up, and named with its reset.
+ * Asked of every answer, so that it looks at two headers first, by their usual names.
+ * @returns ms from now, above 0, up to 1 h; undefined where nothing is used up.
+ */
+export function readUsedUpMs(headers: Readonly<Record<string, unknown>>, wallEpochMs: number): number | undefined {
+  if (headers['x-ratelimit-remaining-requests'] !== '0' && headers['x-ratelimit-remaining-tokens'] !== '0')
+    return undefined;
+  const texts = Object.entries(headers).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
+  const resetMs = longestResetMs(Object.fromEntries(texts), wallEpochMs);
+  return resetMs === undefined || resetMs === 0 ? undefined : capMs(resetMs);
+}
+
 /** Google's RetryInfo among the error's details. @returns ms, 0 to 1 h; undefined where there is none. */
 export function readRetryInfoMs(payload: unknown): number | undefined {
   const body = firstOf(payload);

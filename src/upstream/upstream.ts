@@ -84,6 +84,8 @@ export type AttemptEnd =
       readonly finishReason: string | null;
       /** The id of the stream that was delivered, where it had one. */
       readonly streamId?: string;
+      /** The provider's limits are used up for so long (`x-ratelimit-remaining-*` at 0), ms. */
+      readonly usedUpForMs?: number;
       readonly usage: TokenUsage;
     }
   | {

@@ -158,19 +158,19 @@ export const STATUS_ROWS: readonly StatusRow[] = [
   // Deadline passed, or every attempt timed out.
   {
     why: 'the deadline passes',
-    models: [reply.hang(), 'never asked'],
-    policy: { deadlineMs: 200 },
+    models: [reply.hang(), reply.hang()],
+    policy: { deadlineMs: 300 },
     status: 504,
     error: DEADLINE,
-    attempts: ['timeout'],
+    attempts: ['timeout', 'timeout'],
   },
   {
     why: 'the caller’s own deadline passes',
-    models: [reply.hang(), 'never asked'],
-    headers: { 'x-fallback-deadline-ms': '200' },
+    models: [reply.hang(), reply.hang()],
+    headers: { 'x-fallback-deadline-ms': '300' },
     status: 504,
     error: DEADLINE,
-    attempts: ['timeout'],
+    attempts: ['timeout', 'timeout'],
   },
   {
     why: 'every attempt times out',

@@ -292,8 +292,14 @@ describe('drill', () => {
     expect(report).toEqual({ ok: true, edges: 1, tried: 49, fired: 49, silent: [], alone: [] });
   });
 
-  it('prints one line per fault that does not fall back where no time is left for it', async () => {
-    const files = twoProviders({ policy: { timeoutMs: 2_000, deadlineMs: 2_000 } });
+  it('prints one line per fault that does not fall back where a model may not be asked that late', async () => {
+    const files = twoProviders({
+      models: {
+        'gpt-4': { provider: 'one', timeoutMs: 2_000 },
+        'gpt-3.5-turbo': { provider: 'two', deadlineMs: 1_000 },
+      },
+      policy: { maxRetries: 0 },
+    });
     const run = await runCommand(['drill', ...CONFIG], { files });
     expect(run.code).toBe(1);
     const lines = run.stdout.trimEnd().split('\n');

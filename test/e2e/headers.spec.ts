@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { reply, startScriptedModel, type Reply, type ScriptedModel } from '../../src/testing.js';
 import { askGateway } from '../app/ask-gateway.js';
+import { NEVER_OPENS } from '../app/policies.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
 // Processes are started, on machines that may be busy.
@@ -25,7 +26,7 @@ beforeAll(async () => {
       providers: { openai: { baseUrl: upstream.baseUrl, apiKey: '${PROVIDER_KEY}' } },
       models: { 'gpt-4': { provider: 'openai' } },
       chains: { default: ['gpt-4'] },
-      policy: { maxRetries: 0 },
+      policy: { maxRetries: 0, breaker: NEVER_OPENS },
     },
     env: { PROVIDER_KEY: OPERATORS_KEY },
   });

@@ -23,6 +23,7 @@ import { readModelMetrics } from '../app/read-metrics.js';
 import { runCommand } from '../app/run-program.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 import { contextOf, type RunningContext } from '../module/host.js';
+import { NEVER_OPENS } from '../app/policies.js';
 
 // Processes are started, on machines that may be busy.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 30_000 });
@@ -51,8 +52,11 @@ afterEach(async () => {
 });
 
 /** As a user starts it, who has one provider. */
-async function gatewayWith(env: Record<string, string> = {}): Promise<RunningGateway> {
-  const gateway = await startGateway({ env: { OPENAI_BASE_URL: models.baseUrl, FALLBACK_BACKOFF_MS: '1', ...env } });
+async function gatewayWith(env: Record<string, string> = {}, config?: object): Promise<RunningGateway> {
+  const gateway = await startGateway({
+    ...(config && { config }),
+    env: { OPENAI_BASE_URL: models.baseUrl, FALLBACK_BACKOFF_MS: '1', ...env },
+  });
   closers.push(() => gateway.stop());
   return gateway;
 }
@@ -278,7 +282,8 @@ describe('logs/fallback.log', () => {
     models.use(({ bodyText, model }) =>
       bodyText.includes('doomed') || model === 'gpt-4' ? reply.error(500) : 'hello',
     );
-    const gateway = await gatewayWith({ FALLBACK_LOG_FILE: LOG, FALLBACK_MAX_RETRIES: '0' });
+    const env = { FALLBACK_LOG_FILE: LOG, FALLBACK_MAX_RETRIES: '0' };
+    const gateway = await gatewayWith(env, { policy: { breaker: NEVER_OPENS } });
     const asked = Array.from({ length: 30 }, (_, n) => chat(gateway, { message: n % 10 === 0 ? 'doomed' : 'hello' }));
     const views = await Promise.all(asked);
     gateway.child.kill('SIGKILL');

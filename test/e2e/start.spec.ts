@@ -9,6 +9,7 @@ import { listenOnLoopback } from '../../src/simulation/loopback-server.js';
 import { reply, startScriptedModel } from '../../src/testing.js';
 import { askGateway } from '../app/ask-gateway.js';
 import { runMain } from '../app/run-program.js';
+import { NEVER_OPENS } from '../app/policies.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
 // Processes are started, on machines that may be busy.
@@ -190,6 +191,7 @@ describe('the log file', () => {
       body['model'] === 'gpt-4' ? reply.error(500) : 'hello',
     );
     const gateway = await start({
+      config: { policy: { breaker: NEVER_OPENS } },
       env: { OPENAI_BASE_URL: model.baseUrl, FALLBACK_LOG_FILE: 'logs/fallback.log' },
     });
     const ask = () => askGateway(gateway.url, { message: 'my secret' }, { path: '/chat' });

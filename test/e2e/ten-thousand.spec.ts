@@ -12,6 +12,7 @@ import { hashText } from '../../src/simulation/latency-profile.js';
 import { askGateway, type CallerView } from '../app/ask-gateway.js';
 import { type FlakyUpstream, startFlakyUpstream } from '../app/flaky-upstream.js';
 import { readModelMetrics, readSeries } from '../app/read-metrics.js';
+import { NEVER_OPENS, PAYS_FOR_ALL } from '../app/policies.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
 /** The whole run; it takes a fraction of that on two idle cores. */
@@ -57,7 +58,14 @@ beforeAll(async () => {
       providers: { openai: { baseUrl: upstream.baseUrl } },
       models: Object.fromEntries(CHAIN.map((name) => [name, { provider: 'openai' }])),
       chains: { default: CHAIN, direct: CHAIN.slice(1) },
-      policy: { maxRetries: 2, timeoutMs: 2_000, deadlineMs: 15_000, backoff: { baseMs: 5, maxMs: 20 } },
+      policy: {
+        maxRetries: 2,
+        timeoutMs: 2_000,
+        deadlineMs: 15_000,
+        backoff: { baseMs: 5, maxMs: 20 },
+        breaker: NEVER_OPENS,
+        retryBudget: PAYS_FOR_ALL,
+      },
     },
     env: { FALLBACK_LOG_FILE: 'logs/fallback.log', NODE_OPTIONS: SMALL_HEAP },
   });

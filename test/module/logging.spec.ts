@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { FallbackEvents, FallbackModule, ModelManagerService } from '../../src/index.js';
 import { reply, type Script } from '../../src/testing.js';
 import { contextOf, KeptLog, rejectionOf, twoModels } from './host.js';
+import { NEVER_OPENS } from '../app/policies.js';
 
 /** Fields of our lines, with their level and message. */
 const toldBy = (log: KeptLog) =>
@@ -127,7 +128,11 @@ describe('a host with nestjs-pino', () => {
           pinoHttp: [{ genReqId, autoLogging: false }, stream],
           forRoutes: [{ path: '/{*splat}', method: RequestMethod.ALL }],
         }),
-        FallbackModule.forRoot({ ...stage.options, controllers: ['openai'] }),
+        FallbackModule.forRoot({
+          ...stage.options,
+          policy: { breaker: NEVER_OPENS },
+          controllers: ['openai'],
+        }),
       ],
       controllers: [Asking],
     })

@@ -3,7 +3,8 @@ import { type Delivered, type Failure, type FailureClass, traitsOf } from '../..
 import type { Availability, HealthView } from '../../src/policy/health-view.js';
 import type { PlannedModel, RequestPlan } from '../../src/policy/plan.js';
 import { type PolicyOptions, resolvePolicy } from '../../src/policy/policy.js';
-import { type Command, type Input, RequestMachine, type Resume } from '../../src/policy/request-machine.js';
+import type { Command, Input, Resume } from '../../src/policy/request-commands.js';
+import { RequestMachine } from '../../src/policy/request-machine.js';
 import type { Verdict } from '../../src/policy/verdict.js';
 
 export type PlannedShape = Partial<Omit<PlannedModel, 'policy'>> & { name: string; options?: PolicyOptions };
@@ -50,7 +51,7 @@ export interface Asked {
 export class Play {
   nowMs = 1_000;
   wakeAtMs: number | undefined;
-  readonly rests = new Map<string, Extract<Availability, { state: 'resting' }>>();
+  readonly rests = new Map<string, Extract<Availability, { state: 'resting' | 'open' }>>();
   readonly asked: Asked[] = [];
   /** Ids of the attempts under way. */
   readonly live = new Set<number>();
@@ -59,7 +60,17 @@ export class Play {
   readonly refusing = new Set<string>();
   readonly committed: number[] = [];
   verdict: Verdict | undefined;
-  restingTries = true;
+  unlikelyTries = true;
+  budget = 100;
+  mayHedge = true;
+  hedgeAfterMs: number | undefined;
+  readonly loads = new Map<string, number>();
+  readonly usualAnswerMs = new Map<string, number>();
+  readonly leastAnswerMs = new Map<string, number>();
+  /** Shares of models that are ramping. */
+  readonly shares = new Map<string, number>();
+  readonly full = new Map<string, boolean>();
+  readonly queued: string[] = [];
   readonly #machine: RequestMachine;
 
   constructor(
@@ -70,11 +81,20 @@ export class Play {
   }
 
   readonly #health: HealthView = {
-    availability: (model, nowMs) => {
+    availability: (model, nowMs, lot) => {
       const rest = this.rests.get(model);
-      return rest && nowMs < rest.untilMs ? rest : { state: 'usable' };
+      if (rest && nowMs < rest.untilMs) return rest;
+      const hasRoom = this.full.get(model);
+      if (hasRoom !== undefined) return { state: 'full', hasRoom, untilMs: nowMs + 1_000 };
+      return { state: lot < (this.shares.get(model) ?? 1) ? 'usable' : 'ramping' };
     },
-    mayTryResting: () => this.restingTries,
+    mayTryUnlikely: () => this.unlikelyTries,
+    canPayRetry: () => this.budget >= 1,
+    mayHedge: () => this.mayHedge,
+    load: (model) => this.loads.get(model) ?? 0,
+    usualAnswerMs: (model) => this.usualAnswerMs.get(model),
+    leastAnswerMs: (model) => this.leastAnswerMs.get(model),
+    hedgeAfterMs: () => this.hedgeAfterMs,
     usualTtftMs: (model) => this.usualTtftMs.get(model),
     refusesToContinue: (model) => this.refusing.has(model),
   };
@@ -91,6 +111,7 @@ export class Play {
     for (const command of commands) {
       if (command.type === 'attempt') {
         const { attempt, model, kind, limits, resume, from } = command;
+        if (command.costs) this.budget--;
         this.live.add(command.attempt);
         const how = { ...(resume && { resume }), ...(from && { from: `${from.model} ${from.reason}` }) };
         this.asked.push({ attempt, model, kind, atMs: this.nowMs, answerMs: limits.answerMs, ...how });
@@ -99,6 +120,7 @@ export class Play {
         this.live.delete(command.attempt);
         this.cancelled.push(`${command.attempt}:${command.as}${command.beaten ? ' beaten' : ''}`);
       }
+      if (command.type === 'queue') this.queued.push(...command.models);
       if (command.type === 'commit') this.committed.push(command.attempt);
       if (command.type === 'finish') this.verdict = command.verdict;
     }

@@ -2,6 +2,7 @@
  * The real driver, board, routes and events in virtual time, with attempts that end as a test says: what telemetry
  * hears here is what it hears in the running app.
  */
+import { boardModels, retryBudgets } from '../../src/chain/board-models.js';
 import { type AttemptOrder, ChainRunner, type RequestSink, type RunningRequest } from '../../src/chain/chain-runner.js';
 import type { Clock } from '../../src/chain/clock.js';
 import { ChainEvents } from '../../src/chain/events.js';
@@ -49,10 +50,8 @@ export class Stage {
 
   constructor(options: object, env: Record<string, unknown> = {}) {
     this.settings = load({ options, env });
-    const models = [...this.settings.models.values()].map(({ name, provider, price }) => {
-      return { name, provider: provider.name, ...(price && { price }) };
-    });
-    this.board = new ModelBoard(models, this.events);
+    this.board = new ModelBoard(boardModels(this.settings), this.events, () => 0);
+    this.board.setBudgets(retryBudgets(this.settings));
     this.#runner = new ChainRunner({ board: this.board, events: this.events, clock: this.clock, random: () => 0 });
   }
 

@@ -1,0 +1,86 @@
+/** What traffic has shown of one model: how often it answered, how fast, at what cost. */
+import type { AttemptOutcome, FailureClass } from '../policy/failure.js';
+import { LatencyWindow, type Quantiles } from '../policy/latency-window.js';
+import type { TokenUsage } from '../upstream/upstream.js';
+
+/** US dollars per million tokens. */
+export interface Price {
+  readonly inputPerMTok: number;
+  readonly outputPerMTok: number;
+}
+
+export interface AttemptReport {
+  readonly model: string;
+  readonly outcome: AttemptOutcome;
+  readonly streaming: boolean;
+  readonly startedAtMs: number;
+  readonly latencyMs: number;
+  readonly ttftMs?: number;
+  readonly usage: TokenUsage;
+}
+
+/** Fewer samples say too little of what is usual. */
+const LEAST_SAMPLES = 20;
+/** How much the newest latency weighs in the running mean that loads are compared by. */
+const LATENCY_WEIGHT = 0.2;
+/** Of a model that has not answered yet; only the comparison with its equals matters. */
+const UNKNOWN_LATENCY_MS = 1_000;
+
+export class Standing {
+  requests = 0;
+  successes = 0;
+  readonly failures: Partial<Record<FailureClass, number>> = {};
+  inputTokens = 0;
+  outputTokens = 0;
+  costUsd = 0;
+  lastOutcome: AttemptOutcome | undefined;
+  lastOutcomeAtMs: number | undefined;
+  readonly #latency = new LatencyWindow();
+  readonly #ttft = new LatencyWindow();
+  /** Latencies of answers that were not streamed. */
+  readonly #answer = new LatencyWindow();
+  #meanLatencyMs: number | undefined;
+
+  note(report: AttemptReport, price: Price | undefined, nowMs: number): void {
+    const { outcome, usage, latencyMs, ttftMs } = report;
+    this.requests++;
+    this.lastOutcome = outcome;
+    this.lastOutcomeAtMs = nowMs;
+    if (outcome === 'ok') this.successes++;
+    else this.failures[outcome] = (this.failures[outcome] ?? 0) + 1;
+    this.inputTokens += usage.inputTokens;
+    this.outputTokens += usage.outputTokens;
+    this.costUsd += costUsd(price, usage);
+    if (ttftMs !== undefined) this.#ttft.add(ttftMs);
+    // How long it takes until a model fails or is left says nothing of how long it takes to answer.
+    const hasAnswered = outcome === 'ok' || outcome === 'content_filter';
+    if (hasAnswered) this.#latency.add(latencyMs);
+    if (hasAnswered && !report.streaming) this.#answer.add(latencyMs);
+    if (outcome !== 'cancelled') {
+      const newMs = ttftMs ?? latencyMs;
+      this.#meanLatencyMs = (this.#meanLatencyMs ?? newMs) * (1 - LATENCY_WEIGHT) + newMs * LATENCY_WEIGHT;
+    }
+  }
+
+  get meanLatencyMs(): number {
+    return this.#meanLatencyMs ?? UNKNOWN_LATENCY_MS;
+  }
+
+  /** Of times until an answer; of streams, until the first token. Undefined while there are too few. */
+  quantileMs(q: number, streaming: boolean): number | undefined {
+    const window = streaming ? this.#ttft : this.#answer;
+    return window.size >= LEAST_SAMPLES ? window.quantile(q) : undefined;
+  }
+
+  get latencyMs(): Quantiles {
+    return this.#latency.quantiles();
+  }
+
+  get ttftMs(): Quantiles {
+    return this.#ttft.quantiles();
+  }
+}
+
+export function costUsd(price: Price | undefined, usage: TokenUsage): number {
+  return price ? (usage.inputTokens * price.inputPerMTok + usage.outputTokens * price.outputPerMTok) / 1e6 : 0;
+}

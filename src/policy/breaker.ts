@@ -1,0 +1,156 @@
+/**
+ * Circuit breaker of one model: closed while it answers, open while it does not, half-open while single trials of real
+ * traffic find out.
+ *
+ * Pure: time comes in as `nowMs` (monotonic), chance as a number. Opens on a failure rate in a sliding window with a
+ * minimum of attempts, or on consecutive failures, since a model with little traffic must not wait for the minimum.
+ * After it closes, traffic returns over `slowStartMs`, each request by lot: a provider that has just recovered answers a
+ * flood with the next outage.
+ * Sources: Nygard, "Release It!" (circuit breaker); Envoy's slow start mode; the failure catalogue (`slow_down`).
+ */
+import type { Policy } from './policy.js';
+
+export type BreakerState = 'closed' | 'half-open' | 'open';
+type BreakerPolicy = Policy['breaker'];
+
+/** The window slides in tenths: exact enough for a rate, and ten numbers of memory. */
+const BUCKETS = 10;
+/** Each further opening without a good answer between lasts twice as long, up to `openMaxMs`. */
+const OPEN_GROWTH = 2;
+/** Drawn from the last fifth: replicas do not come back in step, and it is never much shorter than it says. */
+const JITTER_SHARE = 0.2;
+/** The share of requests that slow start begins with. */
+const SLOW_START_SHARE = 0.1;
+
+interface Bucket {
+  /** Which tenth of a window since the beginning of the clock. */
+  tenth: number;
+  attempts: number;
+  failures: number;
+}
+
+export class CircuitBreaker {
+  readonly #policy: BreakerPolicy;
+  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({ tenth: -1, attempts: 0, failures: 0 }));
+  #state: BreakerState = 'closed';
+  #consecutive = 0;
+  #openings = 0;
+  #openUntilMs = 0;
+  #trialsLive = 0;
+  #trialsGood = 0;
+  #closedAtMs = -Infinity;
+
+  constructor(policy: BreakerPolicy) {
+    this.#policy = policy;
+  }
+
+  /** An open one whose time is over is half-open for whoever asks. */
+  state(nowMs: number): BreakerState {
+    return this.#state === 'open' && nowMs >= this.#openUntilMs ? 'half-open' : this.#state;
+  }
+
+  /** When trials may begin, or began. */
+  get openUntilMs(): number {
+    return this.#openUntilMs;
+  }
+
+  /** Whether another attempt may be made now; half-open: while a trial is free. */
+  admits(nowMs: number): boolean {
+    const state = this.state(nowMs);
+    return state === 'closed' || (state === 'half-open' && this.#trialsLive < this.#policy.halfOpenAttempts);
+  }
+
+  /** The share of requests that may come, 0 to 1; below 1 for a while after it closed. */
+  share(nowMs: number): number {
+    const { slowStartMs } = this.#policy;
+    const sinceMs = nowMs - this.#closedAtMs;
+    if (sinceMs >= slowStartMs) return 1;
+    return SLOW_START_SHARE + (1 - SLOW_START_SHARE) * (sinceMs / slowStartMs);
+  }
+
+  /**
+   * An attempt begins.
+   * @param isForced it is made although the breaker is open, since every other model is down too: a trial all the same.
+   * @returns whether it is a trial: its outcome is to be told as such.
+   */
+  begin(nowMs: number, isForced = false): boolean {
+    if (this.state(nowMs) !== 'half-open' && !(isForced && this.#state === 'open')) return false;
+    this.#state = 'half-open';
+    this.#trialsLive++;
+    return true;
+  }
+
+  /**
+   * An attempt ended in a way that says something of the model's health.
+   * @param random uniform in [0, 1).
+   */
+  record(outcome: 'success' | 'failure', isTrial: boolean, nowMs: number, random: number): void {
+    this.#count(outcome, nowMs);
+    if (outcome === 'failure') this.#fail(isTrial, nowMs, random);
+    else this.#succeed(isTrial, nowMs);
+  }
+
+  /**
+   * A trial has ended, or shown so much that the next one may begin (the first token of a stream); its outcome is recorded
+   * apart, where it says something of the model's health at all.
+   */
+  endTrial(): void {
+    this.#trialsLive = Math.max(0, this.#trialsLive - 1);
+  }
+
+  #fail(isTrial: boolean, nowMs: number, random: number): void {
+    this.#consecutive++;
+    if (this.#state === 'open') return;
+    if (this.#state === 'half-open') {
+      // What was asked before it opened only says what is known already.
+      if (isTrial) this.#open(nowMs, random);
+      return;
+    }
+    if (this.#consecutive >= this.#policy.consecutive || this.#isRateTooHigh(nowMs)) this.#open(nowMs, random);
+  }
+
+  #succeed(isTrial: boolean, nowMs: number): void {
+    this.#consecutive = 0;
+    if (this.#state !== 'half-open' || !isTrial) return;
+    this.#trialsGood++;
+    if (this.#trialsGood < this.#policy.closeAfter) return;
+    this.#state = 'closed';
+    this.#openings = 0;
+    this.#closedAtMs = nowMs;
+    for (const bucket of this.#buckets) bucket.tenth = -1;
+  }
+
+  #open(nowMs: number, random: number): void {
+    const { openMs, openMaxMs } = this.#policy;
+    const lengthMs = Math.min(Math.max(openMs, openMaxMs), openMs * OPEN_GROWTH ** Math.min(this.#openings, 30));
+    this.#state = 'open';
+    this.#openings++;
+    this.#openUntilMs = nowMs + lengthMs * (1 - JITTER_SHARE * random);
+    this.#trialsGood = 0;
+    this.#consecutive = 0;
+  }
+
+  #count(outcome: 'success' | 'failure', nowMs: number): void {
+    const tenth = this.#tenthOf(nowMs);
+    const bucket = this.#buckets[tenth % BUCKETS]!;
+    if (bucket.tenth !== tenth) Object.assign(bucket, { tenth, attempts: 0, failures: 0 });
+    bucket.attempts++;
+    if (outcome === 'failure') bucket.failures++;
+  }
+
+  #isRateTooHigh(nowMs: number): boolean {
+    const oldest = this.#tenthOf(nowMs) - BUCKETS + 1;
+    let attempts = 0;
+    let failures = 0;
+    for (const bucket of this.#buckets) {
+      if (bucket.tenth < oldest) continue;
+      attempts += bucket.attempts;
+      failures += bucket.failures;
+    }
+    return attempts >= this.#policy.minAttempts && failures / attempts >= this.#policy.failureRate;
+  }
+
+  #tenthOf(nowMs: number): number {
+    return Math.floor((nowMs * BUCKETS) / this.#policy.windowMs);
+  }
+}
