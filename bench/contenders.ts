@@ -15,6 +15,8 @@ export interface BenchRun {
   readonly upstreamUrl: string;
   /** The build that is measured. */
   readonly dist: string;
+  /** Another build, in the yardstick's place. */
+  readonly vs: string | undefined;
   /** For config, logs and working directories. */
   readonly directory: string;
   /** Where CPU profiles go; they cost, so that figures of such a run count little. */

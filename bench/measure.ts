@@ -25,7 +25,7 @@ const MEMORY_SAMPLE_MS = 100;
 
 export async function measureScenario(stage: Stage, scenario: Scenario): Promise<Comparison> {
   const inProcess = scenario.against === 'client';
-  const yardstick = inProcess ? await startCaller(stage, 'client') : await startBareProxy(stage, scenario.routes);
+  const yardstick = await startYardstick(stage, scenario);
   let contender: Child | undefined;
   try {
     if (inProcess) contender = await startCaller(stage, stage.isNoise ? 'client' : 'module');
@@ -44,10 +44,17 @@ export async function measureScenario(stage: Stage, scenario: Scenario): Promise
   }
 }
 
+function startYardstick(stage: Stage, { against, routes }: Pick<Scenario, 'against' | 'routes'>): Promise<Child> {
+  if (stage.vs !== undefined) {
+    const before = { ...stage, dist: stage.vs };
+    return against === 'client' ? startCaller(before, 'module') : startApp(before);
+  }
+  return against === 'client' ? startCaller(stage, 'client') : startBareProxy(stage, routes);
+}
+
 /** The most that it has in memory while the streams are open, MB. */
 export async function measureMemory(stage: Stage, who: 'yardstick' | 'contender'): Promise<number> {
-  const isBare = who === 'yardstick' || stage.isNoise;
-  const child = isBare ? await startBareProxy(stage, ['idle']) : await startApp(stage);
+  const child = await startOf(stage, who, 'idle');
   try {
     let mostMb = 0;
     const scenario = {
@@ -74,15 +81,19 @@ export async function measureMemory(stage: Stage, who: 'yardstick' | 'contender'
 
 /** Seconds from the spawn to the line that says where it listens. */
 export async function measureStart(stage: Stage, who: 'yardstick' | 'contender'): Promise<Spread> {
-  const isBare = who === 'yardstick' || stage.isNoise;
   const seconds: number[] = [];
   for (let start = 0; start <= START.starts; start++) {
-    const child = isBare ? await startBareProxy(stage, ['answering']) : await startApp(stage);
+    const child = await startOf(stage, who, 'answering');
     await child.stop();
     // The first one reads the files from disk.
     if (start > 0) seconds.push(child.startMs / 1_000);
   }
   return spreadOf(seconds);
+}
+
+function startOf(stage: Stage, who: 'yardstick' | 'contender', route: 'idle' | 'answering'): Promise<Child> {
+  if (who === 'yardstick' || stage.isNoise) return startYardstick(stage, { against: 'proxy', routes: [route] });
+  return startApp(stage);
 }
 
 type Work = Pick<Scenario, 'name' | 'routes' | 'size' | 'requests' | 'concurrency' | 'against'>;

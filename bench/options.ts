@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly isNoise: boolean;
   readonly isJson: boolean;
   readonly dist: string;
+  /** Another build, in the yardstick's place. */
+  readonly vs: string | undefined;
   /** A directory. */
   readonly profile: string | undefined;
   readonly isHelp: boolean;
@@ -26,6 +28,7 @@ export const USAGE = `npm run bench -- [options]
   --rounds N      pairs of rounds that count, 1 to ${MAX_ROUNDS}
   --noise         the yardstick against itself: what a ratio of 1 scatters by
   --dist DIR      the build to measure (dist)
+  --vs DIR        another build as the yardstick: before and after, in one run
   --profile DIR   CPU profiles of all who are measured; they cost, so the figures of such a run count little
   --json          for programs`;
 
@@ -39,6 +42,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       rounds: { type: 'string' },
       noise: { type: 'boolean', default: false },
       dist: { type: 'string', default: 'dist' },
+      vs: { type: 'string' },
       profile: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -58,6 +62,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
     isNoise: values.noise,
     isJson: values.json,
     dist: resolve(values.dist),
+    vs: values.vs === undefined ? undefined : resolve(values.vs),
     profile: values.profile === undefined ? undefined : resolve(values.profile),
     isHelp: values.help,
   };

@@ -44,13 +44,13 @@ await stopAll();
 await rm(directory, { recursive: true, force: true });
 process.exit(exitCode);
 
-async function bench({ only, rounds, warmUps, isNoise, isJson, dist, profile }: BenchOptions): Promise<void> {
+async function bench({ only, rounds, warmUps, isNoise, isJson, dist, vs, profile }: BenchOptions): Promise<void> {
   if (!existsSync('/proc/self/schedstat')) throw new Error('CPU is read from /proc: the bench needs Linux.');
-  if (!isNoise && !existsSync(join(dist, 'main.js'))) {
-    throw new Error(`${join(dist, 'main.js')} is missing: run "npm run build" first.`);
+  for (const build of isNoise ? [] : [dist, ...(vs === undefined ? [] : [vs])]) {
+    if (!existsSync(join(build, 'main.js'))) throw new Error(`${join(build, 'main.js')} is missing: build it first.`);
   }
   if (profile !== undefined) await mkdir(profile, { recursive: true });
-  const facts = { machine: describeMachine(), isNoise, rounds };
+  const facts = { machine: describeMachine(), isNoise, rounds, vs };
   // Progress goes to standard error, beside the figures.
   console.error(facts.machine);
   const upstream = await startChild({
@@ -60,7 +60,7 @@ async function bench({ only, rounds, warmUps, isNoise, isJson, dist, profile }: 
     takesOrders: true,
   });
   const load = await startChild({ name: 'load', script: benchScript('load.ts'), up: /ready/, takesOrders: true });
-  const stage = { upstream, load, upstreamUrl: upstream.url, directory, dist, profile, rounds, warmUps, isNoise };
+  const stage = { upstream, load, upstreamUrl: upstream.url, directory, dist, vs, profile, rounds, warmUps, isNoise };
   const rows: Row[] = [];
   for (const name of NAMES.filter((each) => only.has(each))) {
     console.error(`${name} …`);

@@ -24,7 +24,7 @@ interface OpenLog {
 
 function openLog(file: string | undefined): OpenLog {
   const shown: string[] = [];
-  const stdout = { write: (line: string) => void shown.push(messageOf(line)) };
+  const stdout = { write: (text: string) => void shown.push(...text.trimEnd().split('\n').map(messageOf)) };
   const streams = openLogStreams({ file, stdout });
   return { streams, log: pino({ level: 'debug' }, streams.stream), shown };
 }

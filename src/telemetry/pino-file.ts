@@ -1,6 +1,8 @@
 /**
- * Where the gateway's log lines go: standard output and a file, each line written before the call returns, so that the
- * file is complete even after SIGKILL. (Asynchronous destinations and worker transports lose what they still hold.)
+ * Where the gateway's log lines go: a file and standard output. Each line is in the file before the call returns, so that
+ * it is complete even after SIGKILL. (Asynchronous destinations and worker transports lose what they still hold.)
+ * Standard output beside it gets the lines of one turn of the event loop in one write: waking whoever reads the pipe for
+ * every line was a tenth of all CPU of a request. Without a file, it gets each line at once.
  *
  * A disk that is full or a file that cannot be opened stops neither a request nor the process: it is said once on
  * standard output, lines are kept as long as a small buffer allows, and the file goes on when it can be written again.
@@ -30,15 +32,44 @@ type FileDestination = ReturnType<typeof pino.destination>;
 const MAX_UNWRITTEN_BYTES = 1_048_576;
 
 export function openLogStreams({ file, stdout = openStdout() }: LogDestinations): LogStreams {
+  const level = 'trace';
+  if (file === undefined) {
+    return { stream: pino.multistream([{ level, stream: stdout }]), reopen: () => {}, close: () => {} };
+  }
+  const turns = new TurnByTurn(stdout);
   // Not by way of the streams below: what cannot be written to the file must not be told to the file.
-  const announce = pino({ base: null }, stdout);
-  const logFile = file === undefined ? undefined : new LogFile(file, announce);
-  const streams = [{ level: 'trace' as const, stream: stdout }];
+  const logFile = new LogFile(file, pino({ base: null }, turns));
   return {
-    stream: pino.multistream(logFile ? [...streams, { level: 'trace', stream: logFile }] : streams),
-    reopen: () => logFile?.open(),
-    close: () => logFile?.close(),
+    stream: pino.multistream([
+      { level, stream: turns },
+      { level, stream: logFile },
+    ]),
+    reopen: () => logFile.open(),
+    close: () => logFile.close(),
   };
+}
+
+/** Passes on all lines of one turn of the event loop at its end, and what is left when the process exits. */
+class TurnByTurn implements DestinationStream {
+  readonly #to: DestinationStream;
+  #lines = '';
+
+  constructor(to: DestinationStream) {
+    this.#to = to;
+    process.once('exit', () => this.#pass());
+  }
+
+  write(line: string): void {
+    if (this.#lines === '') setImmediate(() => this.#pass());
+    this.#lines += line;
+  }
+
+  #pass(): void {
+    if (this.#lines === '') return;
+    const lines = this.#lines;
+    this.#lines = '';
+    this.#to.write(lines);
+  }
 }
 
 class LogFile {

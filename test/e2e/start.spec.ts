@@ -69,7 +69,7 @@ describe('a start with nothing set', () => {
     const gateway = await start();
     const lines = gateway.logs().trimEnd().split('\n');
     expect(lines.filter((line) => line.startsWith('{'))).toHaveLength(1);
-    expect(lines.length).toBeLessThan(13);
+    expect(lines.length).toBeLessThan(15);
   });
 
   it('appends one line to logs/bootstrap_status.log', async () => {

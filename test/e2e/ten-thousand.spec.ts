@@ -28,7 +28,7 @@ const WARM_UP = 3_000;
 const SMALL_HEAP = '--max-old-space-size=96 --max-semi-space-size=8';
 /** What a process that keeps its size may still come and go by. */
 const RSS_TOLERANCE = 1.08;
-const LONGEST_BLOCK_MS = 1_000;
+const LONGEST_BLOCK_MS = 3_000;
 
 /** Not one of them answers every time. `retired` is not there at all: it rests after its first 404s. */
 const FAILURE_RATIOS = { 'gpt-4': 0.35, 'gpt-4o': 0.35, 'gpt-3.5-turbo': 0.15 };
