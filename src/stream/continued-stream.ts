@@ -43,6 +43,8 @@ export class ContinuedStream {
   /** What the next text begins with that the caller holds already. */
   #half: string;
   #isFirst = true;
+  /** Usage that came while all was held: some tell it before their finish, and no other comes. */
+  #early: JsonObject | null = null;
 
   constructor(options: ContinuedStreamOptions) {
     this.#options = options;
@@ -84,6 +86,7 @@ export class ContinuedStream {
     const [first, ...others] = isObjectList(choices) ? choices : [];
     if (!first) {
       if (this.state === 'open') this.#write(chunk);
+      else if (isJsonObject(chunk['usage'])) this.#early = chunk;
     } else if (!this.#seam) this.#takeAnew(chunk, [first, ...others]);
     else if (this.#goesOn(first, this.#seam)) {
       if (saysSomething(first)) this.#write(chunk);
@@ -143,6 +146,9 @@ export class ContinuedStream {
     if (this.#isFirst) chunk['fallback'] = this.#options.fallback;
     this.#isFirst = false;
     this.#out.push(encodeEvent(chunk));
+    const early = this.#early;
+    this.#early = null;
+    if (early) this.#write(early);
   }
 
   #flush(): Uint8Array {

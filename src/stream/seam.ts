@@ -71,6 +71,8 @@ export class Seam {
   readonly #isAsked: boolean;
   /** The text in plain form, without blanks at its end. */
   readonly #plain: string;
+  /** So long is what the model was asked for, in plain form. */
+  readonly #askedChars: number;
   /** The blanks at the end of the text, as they stand there. */
   readonly #trailing: string;
   readonly #pieces: string[] = [];
@@ -94,6 +96,7 @@ export class Seam {
     this.#isAsked = isAsked;
     const core = text.trimEnd();
     this.#plain = plainOf(core);
+    this.#askedChars = plainOf(this.#anchor.trimEnd()).length;
     this.#trailing = text.slice(core.length);
     this.#exactAnchor = new ExactRepeat(this.#anchor);
     this.#exactText = new ExactRepeat(text);
@@ -150,7 +153,7 @@ export class Seam {
   #isEnough(from: number): boolean {
     const length = this.#plain.length - from;
     if (from === 0) return true;
-    if (length >= Math.min(SURE_CHARS, this.#anchor.length)) return true;
+    if (length >= SURE_CHARS || length === this.#askedChars) return true;
     return length >= LEAST_CHARS && this.#plain[from - 1] === ' ';
   }
 
