@@ -84,9 +84,12 @@ export class Engine {
       const policy = plan.models.find((model) => model.name === order.model)?.policy ?? plan.policy;
       if (!target) throw new Error(`no model ${order.model}`);
       const { continues } = order;
+      const asked = continues ? body.continuing(continues) : body;
+      const { bytesWithoutUsage } = asked;
       const request = {
         target,
-        body: (continues ? body.continuing(continues) : body).bytesFor(target),
+        body: asked.bytesFor(target),
+        ...(bytesWithoutUsage && { bodyWithoutUsage: () => bytesWithoutUsage(target) }),
         // By prompt it repeats the last words at least; otherwise there may be nothing left to say.
         mayBeEmpty: continues !== undefined && continues.way !== 'prompt',
         streaming: body.streaming,
