@@ -77,11 +77,13 @@ export interface ModelLoad {
 
 export interface Recovery {
   readonly model: string;
-  /** From the model's recovery until its share of the answers is nine tenths of the usual; null: it never was again. */
+  /** From the model's recovery until it has answered a request again; null: it did not within the hour. */
   readonly usedAgainMs: number | null;
-  /** From the recovery until requests are answered as usual (99 % of them); null: they never were again. */
+  /** Until its share of the last 20 answers is nine tenths of what it was before. */
+  readonly backMs: number | null;
+  /** Until a request came from which on 20 in a row were answered, by whomever. */
   readonly answeredAgainMs: number | null;
-  /** Most attempts on it within one second of the minute after its recovery, by the most in a usual second. */
+  /** Most attempts on it within one second of the minute after its recovery, by the requests of a usual second. */
   readonly peak: number;
 }
 
