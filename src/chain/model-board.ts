@@ -319,7 +319,7 @@ export class ModelBoard implements HealthView {
   }
 
   #tellRest(models: readonly string[], reason: FailureClass, restMs: number): void {
-    for (const model of models) this.#events.emit('model.rested', { model, reason, restMs });
+    for (const model of models) this.#events.emit('model.rested', { model, reason, restMs: Math.round(restMs) });
   }
 
   #modelsOf(provider: string): string[] {
