@@ -59,8 +59,9 @@ describe('a total outage', () => {
 
   it('keeps no request waiting for a model that is open: it is told at once', () => {
     const stage = new Stage(['a']);
-    for (let i = 0; i < 5; i++) stage.ask({ policy: { maxRetries: 0 } }).fail('server_error');
+    for (let i = 0; i < 4; i++) stage.ask({ policy: { maxRetries: 0 } }).fail('server_error');
     stage.ask({ policy: { maxRetries: 3 } }).fail('server_error', {}, 100);
+    expect(stage.board.breakerState('a', stage.clock.nowMs())).toBe('open');
     expect(stage.result).toMatchObject({ verdict: { type: 'exhausted' }, latencyMs: 100 });
   });
 });

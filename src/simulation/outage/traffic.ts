@@ -6,6 +6,6 @@ export function* poisson(perSecond: number, random: () => number): Generator<Arr
     yield { atMs, inputTokens: 1000, outputTokens: 60 + Math.floor(random() * 200) };
   }
 }
-export function* regular(perSecond: number, random: () => number = Math.random): Generator<Arrival, void, undefined> {
+export function* regular(perSecond: number): Generator<Arrival, void, undefined> {
   for (let i = 1; ; i++) yield { atMs: (i * 1000) / perSecond, inputTokens: 1000, outputTokens: 60 };
 }
