@@ -62,6 +62,7 @@ describe('a total outage', () => {
     for (let i = 0; i < 4; i++) stage.ask({ policy: { maxRetries: 0 } }).fail('server_error');
     stage.ask({ policy: { maxRetries: 3 } }).fail('server_error', {}, 100);
     expect(stage.board.breakerState('a', stage.clock.nowMs())).toBe('open');
+    expect(stage.results).toHaveLength(5);
     expect(stage.result).toMatchObject({ verdict: { type: 'exhausted' }, latencyMs: 100 });
   });
 });
