@@ -72,6 +72,7 @@ function policyReport(policy: PolicyName, world: World): PolicyReport {
     attempts,
     attemptsPerRequest: attempts / requests,
     attemptsPerRequestInOutage: isAllDown ? STUBBORN[policy] * world.models.length : null,
+    refusalMsInOutage: null,
     retryShare: policy === 'first only' || policy === 'ours' ? 0 : 0.21,
     costUsd: answered * 0.00214,
     models: world.models.map((model, index) => loadOf(model, timeline.attempts[index]!, world, policy)),

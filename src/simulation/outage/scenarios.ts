@@ -47,7 +47,7 @@ export const SCENARIO_KINDS: readonly ScenarioKind[] = [
   {
     name: 'hang',
     about: 'The first model accepts requests and never answers; counted once that has shown.',
-    perSecond: 5,
+    perSecond: 20,
     spanMs: 20 * MINUTE,
     countedFromMs: 2.5 * MINUTE,
     spells: firstHas({ fromMs: MINUTE, toMs: Infinity, hangs: true }),
