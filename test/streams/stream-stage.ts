@@ -61,6 +61,8 @@ const CHAINS = {
   passing: { models: ['a'], stream: { toolCalls: 'pass' } },
   hasty: { models: ['a'], stream: { ttftMs: 1_000 } },
   calm: { models: ['a'], stream: { idleMs: 30_000 } },
+  pair: { models: ['a', 'b'] },
+  'calm-pair': { models: ['a', 'b'], stream: { idleMs: 30_000 } },
 } as const;
 
 export class StreamStage implements AsyncDisposable {
@@ -147,7 +149,8 @@ export class StreamStage implements AsyncDisposable {
 
 function questionOf(call: ScriptedCall): string {
   const users = asArray(call.body['messages']).map(asObject);
-  return String(users.find(({ role }) => role === 'user')?.['content']);
+  const isQuestion = ({ role, content }: JsonObject) => role === 'user' && String(content).startsWith('Question ');
+  return String(users.findLast(isQuestion)?.['content']);
 }
 
 /** How a part of a text is told. */
