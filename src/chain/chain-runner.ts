@@ -19,6 +19,7 @@ import type { Clock } from './clock.js';
 import { ContinuedAttempt } from './continued-attempt.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
 import type { Claim, ModelBoard } from './model-board.js';
+import { Roster } from './roster.js';
 
 /** What an attempt is to be, as its maker sees it. */
 export interface AttemptOrder {
@@ -95,15 +96,15 @@ export interface ChainRunnerDeps {
 
 export class ChainRunner {
   readonly #deps: ChainRunnerDeps;
-  readonly #live = new Set<RequestRun>();
+  readonly #live = new Roster<RequestRun>();
 
   constructor(deps: ChainRunnerDeps) {
     this.#deps = deps;
   }
 
   start(request: ChainRequest): RunningRequest {
-    const run = new RequestRun(request, this.#deps, () => this.#live.delete(run));
-    this.#live.add(run);
+    const run = new RequestRun(request, this.#deps, () => this.#live.leave(seat));
+    const seat = this.#live.enter(run);
     run.start();
     return run;
   }
@@ -115,7 +116,7 @@ export class ChainRunner {
 
   /** Ends what is under way, and tells every caller so. */
   shutDown(): void {
-    for (const run of this.#live) run.shutDown();
+    for (const run of this.#live.members()) run.shutDown();
   }
 }
 
