@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Stage, USAGE } from '../../test/chain/stage.js';
+import { ownFailure } from '../upstream/classify.js';
 
 describe('a model that fails five times in a row', () => {
   const broken = () => {
@@ -55,6 +56,22 @@ describe('a total outage', () => {
     expect(refused.length).toBeGreaterThan(80);
     expect(refused.every((r) => r.latencyMs === 0)).toBe(true);
     expect(refused[0]?.verdict).toMatchObject({ because: 'down', retryAfterMs: expect.any(Number) });
+  });
+});
+
+describe('two requests that wait for the same model', () => {
+  it('do not turn in a circle: one makes the trial, the other looks again later', () => {
+    const stage = new Stage(['a']);
+    for (let i = 0; i < 5; i++) stage.ask();
+    for (const { handler } of stage.asked) {
+      handler.onEnd({ type: 'failed', failure: ownFailure('network', ''), delivered: 'nothing', usage: USAGE });
+    }
+    let steps = 0;
+    while (stage.clock.nowMs() < 7_500 && steps < 100) {
+      stage.clock.step();
+      steps++;
+    }
+    expect([stage.asked.length, steps]).toEqual([6, expect.toSatisfy((count: number) => count < 20)]);
   });
 });
 
