@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { Stage, USAGE } from '../../test/chain/stage.js';
-import { ownFailure } from '../upstream/classify.js';
 
 describe('a model that fails five times in a row', () => {
   const broken = () => {
@@ -57,21 +56,14 @@ describe('a total outage', () => {
     expect(refused.every((r) => r.latencyMs === 0)).toBe(true);
     expect(refused[0]?.verdict).toMatchObject({ because: 'down', retryAfterMs: expect.any(Number) });
   });
-});
 
-describe('two requests that wait for the same model', () => {
-  it('do not turn in a circle: one makes the trial, the other looks again later', () => {
+  it('keeps no request waiting for a model that is open: it is told at once', () => {
     const stage = new Stage(['a']);
-    for (let i = 0; i < 5; i++) stage.ask();
-    for (const { handler } of stage.asked) {
-      handler.onEnd({ type: 'failed', failure: ownFailure('network', ''), delivered: 'nothing', usage: USAGE });
-    }
-    let steps = 0;
-    while (stage.clock.nowMs() < 7_500 && steps < 100) {
-      stage.clock.step();
-      steps++;
-    }
-    expect([stage.asked.length, steps]).toEqual([6, expect.toSatisfy((count: number) => count < 20)]);
+    for (let i = 0; i < 4; i++) stage.ask({ policy: { maxRetries: 0 } }).fail('server_error');
+    stage.ask({ policy: { maxRetries: 3 } }).fail('server_error', {}, 100);
+    expect(stage.board.breakerState('a', stage.clock.nowMs())).toBe('open');
+    expect(stage.results).toHaveLength(5);
+    expect(stage.result).toMatchObject({ verdict: { type: 'exhausted' }, latencyMs: 100 });
   });
 });
 

@@ -56,7 +56,8 @@ export class Places {
 
   /** While there are places. Who is woken may find something better, or have no time left: then it is the next one's. */
   wake(): void {
-    for (const next of [...this.#waiting]) {
+    const waiting = [...this.#waiting];
+    for (const next of waiting) {
       if (this.isFull) return;
       this.#waiting.delete(next);
       next.wake();

@@ -85,10 +85,13 @@ export class Choice {
     return soonest(down.filter((c) => !isFull(c.availability) && !this.isTooLateFor(c.model, moment)))?.model;
   }
 
-  /** When the first model is usable again that is worth waiting for, and in time; Infinity: none is. */
+  /**
+   * When the first model is usable again that is worth waiting for, and in time; Infinity: none is. One that is open is
+   * not: who waited for it would come back with all the others that do, and be told much later what can be said now.
+   */
   nextEndMs(moment: Moment): number {
     const named = this.#untried(moment).filter((c) => isWorthWaiting(c.availability));
-    const again = this.#retryable(moment).filter((c) => c.availability.state !== 'full');
+    const again = this.#retryable(moment).filter((c) => c.availability.state === 'resting');
     const inTime = [...named, ...again].filter(({ model, availability }) => {
       return !this.isTooLateFor(model, { ...moment, nowMs: restEndMs(availability, moment.nowMs) });
     });
