@@ -11,7 +11,7 @@ import type { RequestPlan } from '../policy/plan.js';
 import type { AttemptKind, Command, Input, Resume } from '../policy/request-commands.js';
 import { RequestMachine } from '../policy/request-machine.js';
 import type { AttemptId, Verdict } from '../policy/verdict.js';
-import type { ContinuationRequest } from '../stream/continuation.js';
+import { type ContinuationRequest, textToGoOnWith } from '../stream/continuation.js';
 import { ContinuedStream } from '../stream/continued-stream.js';
 import { ownFailure } from '../upstream/classify.js';
 import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
@@ -19,6 +19,7 @@ import type { Clock } from './clock.js';
 import { ContinuedAttempt } from './continued-attempt.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
 import type { Claim, ModelBoard } from './model-board.js';
+import { Roster } from './roster.js';
 
 /** What an attempt is to be, as its maker sees it. */
 export interface AttemptOrder {
@@ -32,15 +33,14 @@ export interface AttemptOrder {
 
 /**
  * Hears of one request: for a stream one `onCommit`, then bytes; for every request exactly one `onFinish`, last. A stream
- * that is gone on with says `onBreak` when it broke and `onResume` before the next model's bytes.
+ * that is gone on with says `onResume` before the next model's bytes.
  */
 export interface RequestSink {
   /** Streamed: a model has spoken, but what it says is held back. */
-  onHeld?(soFar: RequestSoFar): void;
+  onHeld?(): void;
   /** Streamed: the first token is there; what it says is what the headers tell. */
   onCommit(soFar: RequestSoFar): void;
   onBytes(bytes: Uint8Array): void;
-  onBreak?(): void;
   onResume?(soFar: RequestSoFar): void;
   onFinish(result: RequestResult): void;
 }
@@ -78,6 +78,8 @@ export interface ChainRequest {
 }
 
 export interface RunningRequest {
+  /** What is known by now; `model`: the one that has spoken. */
+  readonly soFar: RequestSoFar;
   /** The caller left: every attempt is aborted at once. Harmless after the end. */
   cancel(): void;
   pause(): void;
@@ -94,15 +96,15 @@ export interface ChainRunnerDeps {
 
 export class ChainRunner {
   readonly #deps: ChainRunnerDeps;
-  readonly #live = new Set<RequestRun>();
+  readonly #live = new Roster<RequestRun>();
 
   constructor(deps: ChainRunnerDeps) {
     this.#deps = deps;
   }
 
   start(request: ChainRequest): RunningRequest {
-    const run = new RequestRun(request, this.#deps, () => this.#live.delete(run));
-    this.#live.add(run);
+    const run = new RequestRun(request, this.#deps, () => this.#live.leave(seat));
+    const seat = this.#live.enter(run);
     run.start();
     return run;
   }
@@ -114,7 +116,7 @@ export class ChainRunner {
 
   /** Ends what is under way, and tells every caller so. */
   shutDown(): void {
-    for (const run of this.#live) run.shutDown();
+    for (const run of this.#live.members()) run.shutDown();
   }
 }
 
@@ -152,6 +154,8 @@ class RequestRun implements RunningRequest {
   /** Whose bytes go to the caller. */
   #committed: Attempt | undefined;
   #hasCommitted = false;
+  /** Has spoken, but is held back. */
+  #held: Attempt | undefined;
   #firstTokenAtMs: number | undefined;
   #isPaused = false;
   /** What the caller holds of a stream that broke. */
@@ -184,6 +188,10 @@ class RequestRun implements RunningRequest {
 
   shutDown(): void {
     this.#context.runInAsyncScope(() => this.#take({ type: 'cancelled', because: 'shut-down' }));
+  }
+
+  get soFar(): RequestSoFar {
+    return this.#soFar(this.#committed ?? this.#held, this.#deps.clock.nowMs());
   }
 
   pause(): void {
@@ -285,14 +293,18 @@ class RequestRun implements RunningRequest {
 
   #orderOf(attempt: Attempt, limits: AttemptLimits): AttemptOrder {
     const { model, resume } = attempt;
-    const continues = { text: this.#text, way: resume?.way ?? 'prompt', writtenTokens: this.#writtenTokens };
-    return { model, number: attempt.id + 1, limits, ...(resume?.how === 'continue' && { continues }) };
+    const { text } = textToGoOnWith(this.#text);
+    const continues = { text, way: resume?.way ?? 'prompt', writtenTokens: this.#writtenTokens };
+    const goesOn = resume?.how === 'continue' && text !== '';
+    return { model, number: attempt.id + 1, limits, ...(goesOn && { continues }) };
   }
 
   #askToResume(attempt: Attempt, resume: Resume, order: AttemptOrder, handler: AttemptHandler): RunningAttempt {
-    const isAfresh = resume.how === 'afresh';
+    const { text, half } = textToGoOnWith(this.#text);
+    const isAfresh = !order.continues;
     const stream = new ContinuedStream({
-      text: isAfresh ? null : this.#text,
+      text: isAfresh ? null : text,
+      half,
       isAsked: resume.way === 'prompt',
       mustProve: resume.mustProve && resume.way === 'prompt',
       id: this.#streamId ?? null,
@@ -312,7 +324,9 @@ class RequestRun implements RunningRequest {
         attempt.ttftMs ??= nowMs - attempt.startedAtMs;
         if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim);
         this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
-        if (held && !this.#hasCommitted && !this.#isFinished) this.#request.sink.onHeld?.(this.#soFar(attempt, nowMs));
+        if (!held || this.#hasCommitted || this.#isFinished) return;
+        this.#held = attempt;
+        this.#request.sink.onHeld?.();
       },
       onBytes: (bytes) => {
         if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
@@ -324,6 +338,7 @@ class RequestRun implements RunningRequest {
   }
 
   #endAttempt(attempt: Attempt, end: AttemptEnd): void {
+    if (this.#held === attempt) this.#held = undefined;
     if (end.type === 'completed') {
       attempt.end = end;
       this.#book(attempt, end.outcome, end.usage, end.status);
@@ -332,10 +347,8 @@ class RequestRun implements RunningRequest {
     }
     const judged = this.#judge(attempt, end);
     this.#book(attempt, judged.failure.class, end.usage, end.failure.status, judged);
-    const wasDelivered = this.#committed === attempt;
-    if (wasDelivered) this.#keep(end);
+    if (this.#committed === attempt) this.#keep(end);
     this.#take({ type: 'failed', attempt: attempt.id, failure: judged.failure, delivered: end.delivered });
-    if (wasDelivered && !this.#isFinished) this.#request.sink.onBreak?.();
   }
 
   /** A caller's fault in a storm of them is taken for the provider's, where another model can tell. */
