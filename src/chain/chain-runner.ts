@@ -427,7 +427,7 @@ class RequestRun implements RunningRequest {
         nowMs,
       );
       if (refusedToContinue(attempt, outcome)) board.noteRefusal(model);
-      board.release(claim);
+      board.release(claim, nowMs);
     }
     events.emit('attempt.finished', {
       ...record,
