@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { FallbackConfigError } from '../../src/config/config-error.js';
 import { SCENARIO_NAMES } from '../../src/gateway/commands/simulate-scenarios.js';
 import { type SimulateOptions, simulate } from '../../src/gateway/commands/simulate.js';
 import type { ScenarioReport } from '../../src/simulation/outage/report.js';
@@ -14,11 +15,23 @@ vi.setConfig({ testTimeout: 30_000 });
 
 /** Few requests: the words are looked at here, not the figures. */
 const FEW = 300;
-const CHAIN = {
+const FILES = {
   'fallback.yaml': [
     'providers: { one: { baseUrl: http://127.0.0.1:9/v1 }, two: { baseUrl: http://127.0.0.1:9/v1 } }',
     'models: { big: { provider: one }, small: { provider: two }, spare: { provider: two } }',
     'chains: { default: [big, small], patient: [small, spare, big], lonely: [big] }',
+  ].join('\n'),
+  'incidents.csv': [
+    'provider,start_utc,resolved_utc,impact',
+    'one,2026-03-01T00:00:00Z,2026-03-01T01:00:00Z,critical',
+    'one,2026-03-01T05:00:00Z,2026-03-01T06:00:00Z,maintenance',
+    'two,2026-03-01T09:00:00Z,2026-03-01T10:00:00Z,critical',
+  ].join('\n'),
+  'wrong.csv': 'provider,start_utc,resolved_utc,impact\none,yesterday,2026-03-01T01:00:00Z,major',
+  'empty.csv': 'provider,start_utc,resolved_utc,impact',
+  'requests.csv': [
+    'offset_ms,context_tokens,generated_tokens',
+    ...Array.from({ length: 60 }, (_, second) => `${second * 1_000},200,50`),
   ].join('\n'),
 };
 
@@ -28,7 +41,7 @@ let config: string;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), "simulate's "));
   config = join(directory, 'fallback.yaml');
-  await writeFiles(directory, CHAIN);
+  await writeFiles(directory, FILES);
 });
 
 afterAll(() => rm(directory, { recursive: true, force: true }));
@@ -46,7 +59,10 @@ interface Document {
 async function run(over: Partial<SimulateOptions>): Promise<{ readonly code: number; readonly text: string }> {
   let text = '';
   const out = { write: (piece: string) => (text += piece) };
-  const code = await simulate({ seed: 1, replicas: 1, requests: FEW, ...over }, { out, progress: { write: fail } });
+  // A log has requests of its own.
+  const few = over.log === undefined && { requests: FEW };
+  const options = { seed: 1, replicas: 1, ...few, ...over };
+  const code = await simulate(options, { out, progress: { write: fail } });
   return { code, text };
 }
 
@@ -134,6 +150,63 @@ describe('simulate', () => {
     // A stream is waited for until its first token.
     const waits = [whole, streams].map((report) => report!.policies.at(-1)!.waitMs.p50);
     expect(waits[1]).toBeLessThan(waits[0]! / 2);
+  });
+
+  it('plays three years of incidents, another three for another seed', async () => {
+    const [one, other] = [
+      await simulated({ scenario: ['three-years'], seed: 1 }),
+      await simulated({ scenario: ['three-years'], seed: 2 }),
+    ].map(({ scenarios }) => scenarios[0]!);
+    expect(one!.spanMs).toBe(3 * 365 * 86_400_000);
+    expect(one!.outages.length).toBeGreaterThan(10);
+    expect(other!.outages).not.toEqual(one!.outages);
+  });
+
+  it("plays the user's own incidents, each provider's at its models", async () => {
+    const incidents = join(directory, 'incidents.csv');
+    const { scenarios } = await simulated({ incidents, config });
+    expect(scenarios).toHaveLength(1);
+    const [{ scenario, about, spanMs, outages } = {}] = scenarios;
+    expect({ scenario, about, spanMs }).toEqual({
+      scenario: 'incidents',
+      about: 'Incidents as a table lists them for one and two; 1 row of the table left out.',
+      spanMs: 10 * 3_600_000,
+    });
+    expect(outages).toEqual([
+      { model: 'big', fromMs: 0, toMs: 3_600_000 },
+      { model: 'small', fromMs: 9 * 3_600_000, toMs: null },
+    ]);
+    const both = await simulated({ incidents, config, scenario: ['blip'] });
+    expect(both.scenarios.map((one) => one.scenario)).toEqual(['blip', 'incidents']);
+  });
+
+  it("plays the user's own requests, in each scenario", async () => {
+    const log = join(directory, 'requests.csv');
+    const [own] = (await simulated({ scenario: ['slow'], log })).scenarios;
+    // One each second, for 20 minutes.
+    expect(own!.requests).toBe(1_200);
+    const [stretched] = (await simulated({ scenario: ['slow'], log, requests: 600 })).scenarios;
+    expect(stretched!.requests).toBe(600);
+  });
+
+  it.each([
+    {
+      why: 'a file that is not there',
+      over: { log: 'missing.log' },
+      says: ['missing.log: cannot be read: no such file'],
+    },
+    {
+      why: 'a row that cannot be read',
+      over: { incidents: 'wrong.csv' },
+      says: [expect.stringMatching(/^wrong\.csv: line 2: start_utc is "yesterday", expected a time/u)],
+    },
+    { why: 'no incident that counts', over: { incidents: 'empty.csv' }, says: ['empty.csv: no incident in it counts'] },
+  ])('is refused for $why', async ({ over, says }) => {
+    const paths = Object.fromEntries(Object.entries(over).map(([name, file]) => [name, join(directory, file)]));
+    const refused = await simulated(paths).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(FallbackConfigError);
+    const { faults } = refused as FallbackConfigError;
+    expect(faults.map((fault) => fault.replaceAll(`${directory}/`, ''))).toEqual(says);
   });
 
   it('fails where less is answered than it must', async () => {

@@ -25,7 +25,6 @@ import { glanceLines, simulationLines } from './simulate-table.js';
 import { percentText } from './simulate-words.js';
 
 export interface SimulateOptions extends CommandOptions, ScenarioChoice {
-  readonly seed: number;
   /** Percent: less of the requests answered by our own policy, in any scenario, is a failure. */
   readonly failUnder?: number;
   /** Also say what would help. */
@@ -36,7 +35,7 @@ export interface SimulateOptions extends CommandOptions, ScenarioChoice {
 
 export const simulate: Command<SimulateOptions> = async (options, output) => {
   const { settings } = await readGatewayConfiguration(options.config);
-  const chosen = chosenScenarios(options, settings);
+  const chosen = await chosenScenarios(options, settings);
   const reports = playAll(chosen, options.seed, output);
   const suggested = options.suggest ? suggestAll(chosen, options.seed, output) : undefined;
   const advice = suggested?.flatMap(({ scenario, suggestions }) => suggestionLines(scenario, suggestions)) ?? [];
@@ -126,7 +125,8 @@ function answeredText(report: ScenarioReport): string {
 
 /** What makes the same page again. */
 function commandOf(options: SimulateOptions): string {
-  const { scenario = [], seed, config, chain, requests, replicas, shared, stream, suggest, html } = options;
+  const { scenario = [], seed, config, chain, requests, replicas, shared, stream } = options;
+  const { incidents, log, suggest, html } = options;
   const words = [
     ...scenario.flatMap((name) => ['--scenario', name]),
     '--seed',
@@ -137,6 +137,8 @@ function commandOf(options: SimulateOptions): string {
     ...(replicas === 1 ? [] : ['--replicas', String(replicas)]),
     ...(shared ? ['--shared'] : []),
     ...(stream ? ['--stream'] : []),
+    ...(incidents === undefined ? [] : ['--incidents', incidents]),
+    ...(log === undefined ? [] : ['--log', log]),
     ...(suggest ? ['--suggest'] : []),
     ...(html === undefined ? [] : ['--html', html]),
   ];
