@@ -71,7 +71,7 @@ describe('nestjs-llm-fallback', () => {
   it('says what there is, and its version', async () => {
     const help = await runCommand(['--help']);
     expect(help).toMatchObject({ code: 0, stderr: '' });
-    for (const name of ['serve', 'check', 'perf', 'verify', 'drill', 'demo'])
+    for (const name of ['serve', 'check', 'perf', 'verify', 'drill', 'simulate', 'demo'])
       expect(help.stdout).toContain(`  ${name} `);
     expect(await runCommand(['--version'])).toMatchObject({
       code: 0,

@@ -39,7 +39,7 @@ export class RecoveryWatch {
 
   /** A request ends. @param answeredBy undefined: it got no answer. */
   noteRequest(startedAtMs: number, answeredBy: number | undefined, nowMs: number): void {
-    if (answeredBy === this.model) this.usedAgainMs ??= nowMs - this.recoveredAtMs;
+    if (answeredBy === this.model) this.usedAgainMs ??= Math.max(0, startedAtMs - this.recoveredAtMs);
     if (startedAtMs < this.recoveredAtMs) return;
     this.#noteRow(startedAtMs, answeredBy !== undefined);
     if (answeredBy !== undefined) this.#noteShare(answeredBy === this.model, nowMs);

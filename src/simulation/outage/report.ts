@@ -46,6 +46,8 @@ export interface PolicyReport {
   readonly attemptsPerRequest: number;
   /** Attempts per request, of those that came while every model was down, after the first breaker window; null: none did. */
   readonly attemptsPerRequestInOutage: number | null;
+  /** Until the error, of the same requests; ms. */
+  readonly refusalMsInOutage: Spread | null;
   /** Retries: attempts at a model that the request had asked before, by all attempts; 0 to 1. */
   readonly retryShare: number;
   readonly costUsd: number;
@@ -77,7 +79,7 @@ export interface ModelLoad {
 
 export interface Recovery {
   readonly model: string;
-  /** From the model's recovery until it has answered a request again; null: it did not within the hour. */
+  /** From the model's recovery until a request came that it answered; null: none did within the hour. */
   readonly usedAgainMs: number | null;
   /** Until its share of the last 20 answers is nine tenths of what it was before. */
   readonly backMs: number | null;

@@ -2,7 +2,7 @@
  * A model in virtual time: says at once how an attempt on it will go, and lets it go so. Time limits are kept as the
  * upstream over HTTP keeps them, so that the driver cannot tell the two apart.
  */
-import type { FailureClass } from '../../policy/failure.js';
+import { type FailureClass, traitsOf } from '../../policy/failure.js';
 import type { ContinuationRequest } from '../../stream/continuation.js';
 import { ownFailure } from '../../upstream/classify.js';
 import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../../upstream/upstream.js';
@@ -118,9 +118,11 @@ function failed(
   hasSpoken: boolean,
   usage: TokenUsage,
 ): Extract<AttemptEnd, { type: 'failed' }> {
+  const { rest, fallBack } = traitsOf(failureClass);
+  const restScope = rest === null ? 'none' : fallBack === 'other-provider' ? 'provider' : 'model';
   return {
     type: 'failed',
-    failure: ownFailure(failureClass, message),
+    failure: { ...ownFailure(failureClass, message), restScope },
     delivered: hasSpoken ? 'text' : 'nothing',
     ...(hasSpoken && { text: BROKEN_TEXT }),
     usage,
