@@ -56,6 +56,15 @@ describe('a total outage', () => {
     expect(refused.every((r) => r.latencyMs === 0)).toBe(true);
     expect(refused[0]?.verdict).toMatchObject({ because: 'down', retryAfterMs: expect.any(Number) });
   });
+
+  it('keeps no request waiting for a model that is open: it is told at once', () => {
+    const stage = new Stage(['a']);
+    for (let i = 0; i < 4; i++) stage.ask({ policy: { maxRetries: 0 } }).fail('server_error');
+    stage.ask({ policy: { maxRetries: 3 } }).fail('server_error', {}, 100);
+    expect(stage.board.breakerState('a', stage.clock.nowMs())).toBe('open');
+    expect(stage.results).toHaveLength(5);
+    expect(stage.result).toMatchObject({ verdict: { type: 'exhausted' }, latencyMs: 100 });
+  });
 });
 
 describe('a model with one place', () => {

@@ -11,7 +11,7 @@ import type { RequestPlan } from '../policy/plan.js';
 import type { AttemptKind, Command, Input, Resume } from '../policy/request-commands.js';
 import { RequestMachine } from '../policy/request-machine.js';
 import type { AttemptId, Verdict } from '../policy/verdict.js';
-import type { ContinuationRequest } from '../stream/continuation.js';
+import { type ContinuationRequest, textToGoOnWith } from '../stream/continuation.js';
 import { ContinuedStream } from '../stream/continued-stream.js';
 import { ownFailure } from '../upstream/classify.js';
 import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../upstream/upstream.js';
@@ -19,6 +19,7 @@ import type { Clock } from './clock.js';
 import { ContinuedAttempt } from './continued-attempt.js';
 import type { AttemptRecord, ChainEvents } from './events.js';
 import type { Claim, ModelBoard } from './model-board.js';
+import { Roster } from './roster.js';
 
 /** What an attempt is to be, as its maker sees it. */
 export interface AttemptOrder {
@@ -94,15 +95,15 @@ export interface ChainRunnerDeps {
 
 export class ChainRunner {
   readonly #deps: ChainRunnerDeps;
-  readonly #live = new Set<RequestRun>();
+  readonly #live = new Roster<RequestRun>();
 
   constructor(deps: ChainRunnerDeps) {
     this.#deps = deps;
   }
 
   start(request: ChainRequest): RunningRequest {
-    const run = new RequestRun(request, this.#deps, () => this.#live.delete(run));
-    this.#live.add(run);
+    const run = new RequestRun(request, this.#deps, () => this.#live.leave(seat));
+    const seat = this.#live.enter(run);
     run.start();
     return run;
   }
@@ -114,7 +115,7 @@ export class ChainRunner {
 
   /** Ends what is under way, and tells every caller so. */
   shutDown(): void {
-    for (const run of this.#live) run.shutDown();
+    for (const run of this.#live.members()) run.shutDown();
   }
 }
 
@@ -285,14 +286,18 @@ class RequestRun implements RunningRequest {
 
   #orderOf(attempt: Attempt, limits: AttemptLimits): AttemptOrder {
     const { model, resume } = attempt;
-    const continues = { text: this.#text, way: resume?.way ?? 'prompt', writtenTokens: this.#writtenTokens };
-    return { model, number: attempt.id + 1, limits, ...(resume?.how === 'continue' && { continues }) };
+    const { text } = textToGoOnWith(this.#text);
+    const continues = { text, way: resume?.way ?? 'prompt', writtenTokens: this.#writtenTokens };
+    const goesOn = resume?.how === 'continue' && text !== '';
+    return { model, number: attempt.id + 1, limits, ...(goesOn && { continues }) };
   }
 
   #askToResume(attempt: Attempt, resume: Resume, order: AttemptOrder, handler: AttemptHandler): RunningAttempt {
-    const isAfresh = resume.how === 'afresh';
+    const { text, half } = textToGoOnWith(this.#text);
+    const isAfresh = !order.continues;
     const stream = new ContinuedStream({
-      text: isAfresh ? null : this.#text,
+      text: isAfresh ? null : text,
+      half,
       isAsked: resume.way === 'prompt',
       mustProve: resume.mustProve && resume.way === 'prompt',
       id: this.#streamId ?? null,

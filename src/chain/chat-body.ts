@@ -25,6 +25,8 @@ export interface ChatBody {
   /** A text that broke off can be gone on with: no JSON was asked for, one choice, no `logprobs`. */
   readonly isContinuable: boolean;
   bytesFor(target: BodyTarget): Uint8Array;
+  /** The same without the question for usage, where it was not the caller's: some providers refuse it. */
+  readonly bytesWithoutUsage?: (target: BodyTarget) => Uint8Array;
   /** The body that asks to go on with a text. */
   continuing(request: ContinuationRequest): ChatBody;
 }
@@ -46,6 +48,19 @@ export function bodyFromParams(params: Json): ChatBody {
   const rest = Object.entries(params).filter(([key]) => key !== 'model' && !OWN_KEYS.includes(key));
   const written = JSON.stringify(Object.fromEntries(rest));
   return splicedBody(params, Buffer.from('{"model":'), Buffer.from(rest.length > 0 ? `,${written.slice(1)}` : '}'));
+}
+
+/** @param params as for `bodyFromParams`, of a stream; usage is asked for where they do not say. */
+export function bodyAskingForUsage(params: Json): ChatBody {
+  const options = params['stream_options'];
+  if (isRecord(options) && 'include_usage' in options) return bodyFromParams(params);
+  const asking = { ...params, stream_options: { ...(isRecord(options) && options), include_usage: true } };
+  const plain = bodyFromParams(params);
+  return {
+    ...bodyFromParams(asking),
+    bytesWithoutUsage: (target) => plain.bytesFor(target),
+    continuing: (request) => bodyAskingForUsage(continuationParams(params, request)),
+  };
 }
 
 function splicedBody(params: Json, before: Buffer, after: Buffer): ChatBody {

@@ -83,9 +83,15 @@ export class Engine {
       const target = models.get(order.model);
       const policy = plan.models.find((model) => model.name === order.model)?.policy ?? plan.policy;
       if (!target) throw new Error(`no model ${order.model}`);
+      const { continues } = order;
+      const asked = continues ? body.continuing(continues) : body;
+      const { bytesWithoutUsage } = asked;
       const request = {
         target,
-        body: (order.continues ? body.continuing(order.continues) : body).bytesFor(target),
+        body: asked.bytesFor(target),
+        ...(bytesWithoutUsage && { bodyWithoutUsage: () => bytesWithoutUsage(target) }),
+        // By prompt it repeats the last words at least; otherwise there may be nothing left to say.
+        mayBeEmpty: continues !== undefined && continues.way !== 'prompt',
         streaming: body.streaming,
         onInvalidOutput: policy.onInvalidOutput,
         onContentFilter: policy.onContentFilter,

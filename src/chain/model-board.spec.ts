@@ -133,7 +133,8 @@ describe('the breaker of a model', () => {
     for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
     expect(made.availability('a', 4_999)).toEqual({ state: 'open', untilMs: 5_000 });
     const trial = begin('a', 5_000);
-    expect(made.availability('a', 5_000).state).toBe('open');
+    // When the trial ends, nobody knows: a moment to come, or who waits for it would spin.
+    expect(made.availability('a', 5_000)).toMatchObject({ state: 'open', untilMs: 6_000 });
     made.release(trial);
     for (let i = 0; i < 3; i++) succeed('a', 5_001);
     expect(made.standing('a', 5_002)?.breaker).toBe('closed');

@@ -78,6 +78,8 @@ interface Entry {
 
 /** How often a chain whose models all rest or are open may be tried. */
 const UNLIKELY_INTERVAL_MS = 1_000;
+/** Whoever meets a trial under way may come back after this: when it ends, nobody knows. */
+const TRIAL_MS = 1_000;
 /** A request that was shed may come back after this. */
 const SHED_RETRY_MS = 1_000;
 /** An answer that took more than this part of its time limit was slow. */
@@ -136,7 +138,7 @@ export class ModelBoard implements HealthView {
     const rest = this.#rests.current(model, entry.model.provider, nowMs);
     if (rest) return { state: 'resting', untilMs: rest.untilMs, reason: rest.reason, named: rest.named };
     const { breaker, places } = entry;
-    if (!breaker.admits(nowMs)) return { state: 'open', untilMs: Math.max(breaker.openUntilMs, nowMs) };
+    if (!breaker.admits(nowMs)) return { state: 'open', untilMs: mayEndAtMs(breaker, nowMs) };
     if (places.isFull) return { state: 'full', hasRoom: places.hasRoom, untilMs: nowMs + SHED_RETRY_MS };
     return lot < breaker.share(nowMs) ? USABLE : RAMPING;
   }
@@ -319,7 +321,7 @@ export class ModelBoard implements HealthView {
   }
 
   #tellRest(models: readonly string[], reason: FailureClass, restMs: number): void {
-    for (const model of models) this.#events.emit('model.rested', { model, reason, restMs });
+    for (const model of models) this.#events.emit('model.rested', { model, reason, restMs: Math.round(restMs) });
   }
 
   #modelsOf(provider: string): string[] {
@@ -347,6 +349,11 @@ export class ModelBoard implements HealthView {
       ...(lastOutcomeAtMs !== undefined && { lastOutcomeAtMs }),
     };
   }
+}
+
+/** @returns a moment to come: who waited until now would wait for ever. */
+function mayEndAtMs({ openUntilMs }: CircuitBreaker, nowMs: number): number {
+  return openUntilMs > nowMs ? openUntilMs : nowMs + TRIAL_MS;
 }
 
 /** @returns the code that a storm could be of; null where the failure is no 400 or 422. */

@@ -64,6 +64,8 @@ export class AnswerStream implements ChatStream, RequestSink {
   #soFar: RequestSoFar | undefined;
   /** Who has gone on with the text, where it broke. */
   #writer: string | undefined;
+  /** What a chunk without text told of who goes on; the next one with text tells it. */
+  #untold: ChatChunk['fallback'];
   #ending: Ending | undefined;
   #isHeldBack = false;
   #isLooped = false;
@@ -201,9 +203,11 @@ export class AnswerStream implements ChatStream, RequestSink {
 
   #take(chunk: OpenAI.ChatCompletionChunk): void {
     this.#assembly.add(chunk);
+    this.#untold = (chunk as Pick<ChatChunk, 'fallback'>).fallback ?? this.#untold;
     const delta = chunk.choices?.[0]?.delta?.content;
     if (!delta) return;
-    const { fallback } = chunk as Pick<ChatChunk, 'fallback'>;
+    const fallback = this.#untold;
+    this.#untold = undefined;
     const value: ChatChunk = { id: chunk.id, model: this.#model, delta, ...(fallback && { fallback }) };
     const reader = this.#waiting.shift();
     if (reader) reader.resolve({ done: false, value });

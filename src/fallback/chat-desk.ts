@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
 import type { RequestResult, RequestSink } from '../chain/chain-runner.js';
-import { bodyFromParams, type BodyTarget, type ChatBody } from '../chain/chat-body.js';
+import { bodyAskingForUsage, bodyFromParams, type BodyTarget, type ChatBody } from '../chain/chat-body.js';
 import type { ChatCall, Engine } from '../chain/engine.js';
 import { FallbackRejectedError, errorOf } from '../chain/errors.js';
 import type { FailureClass } from '../policy/failure.js';
@@ -143,12 +143,12 @@ function conversationBody(
 ): ChatBody {
   const { system, params } = options;
   const before: readonly Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
-  const bodyWithout = (dropped: number) =>
-    bodyFromParams({
-      ...params,
-      messages: [...before, ...history.slice(dropped), ...asked],
-      stream: streaming || undefined,
-    });
+  const bodyWithout = (dropped: number) => {
+    const messages = [...before, ...history.slice(dropped), ...asked];
+    return streaming
+      ? bodyAskingForUsage({ ...params, messages, stream: true })
+      : bodyFromParams({ ...params, messages, stream: undefined });
+  };
   const answerTokens = params?.max_completion_tokens ?? params?.max_tokens;
   const droppedFor = (target: BodyTarget) =>
     countDropped({
@@ -164,12 +164,19 @@ function conversationBody(
 /** @param bodyWithout the body without so many messages of the conversation. */
 function fittedBody(bodyWithout: (dropped: number) => ChatBody, droppedFor: (target: BodyTarget) => number): ChatBody {
   const whole = bodyWithout(0);
+  const fitted = (target: BodyTarget): ChatBody => {
+    const dropped = droppedFor(target);
+    return dropped === 0 ? whole : bodyWithout(dropped);
+  };
   return {
     ...whole,
-    bytesFor(target) {
-      const dropped = droppedFor(target);
-      return (dropped === 0 ? whole : bodyWithout(dropped)).bytesFor(target);
-    },
+    bytesFor: (target) => fitted(target).bytesFor(target),
+    ...(whole.bytesWithoutUsage && {
+      bytesWithoutUsage: (target: BodyTarget) => {
+        const body = fitted(target);
+        return body.bytesWithoutUsage?.(target) ?? body.bytesFor(target);
+      },
+    }),
     continuing: (request) => fittedBody((dropped) => bodyWithout(dropped).continuing(request), droppedFor),
   };
 }

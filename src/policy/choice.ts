@@ -79,10 +79,14 @@ export class Choice {
     return soonest(this.#untried(moment).filter((c) => mayBeTriedAllTheSame(c.availability)))?.model;
   }
 
-  /** When the first model is usable again that is worth waiting for; Infinity: none is. */
+  /**
+   * When the first model is usable again that is worth waiting for; Infinity: none is. One that is open is not: who waited
+   * for it would come back with all the others that do, and be told much later what can be said now.
+   */
   nextEndMs(moment: Moment): number {
     const named = this.#untried(moment).filter((c) => isWorthWaiting(c.availability));
-    const first = soonest([...named, ...this.#retryable(moment).filter((c) => c.availability.state !== 'full')]);
+    const again = this.#retryable(moment).filter((c) => c.availability.state === 'resting');
+    const first = soonest([...named, ...again]);
     return first ? restEndMs(first.availability, moment.nowMs) : Infinity;
   }
 

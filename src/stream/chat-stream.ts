@@ -55,6 +55,8 @@ export interface ChatStreamOptions {
   /** How many choices were asked for (`n`); 1 where nothing is said. */
   readonly choices?: number;
   readonly failWhenFiltered?: boolean;
+  /** An end without any text is one, where it says how it finished: the model was asked to go on with a whole answer. */
+  readonly mayBeEmpty?: boolean;
   /** A usage chunk (no choices) is read, but not passed on: the caller did not ask for it. */
   readonly withholdUsage?: boolean;
   /** `hold` (where nothing is said): tool calls go out once the answer has finished and all of them can be read. */
@@ -259,7 +261,8 @@ export class ChatStreamReader {
     if (!this.#choices.hasAnswered) {
       const isFiltered = this.#choices.hasFinishedBy('content_filter');
       if (isFiltered && this.#options.failWhenFiltered) this.#conclude({ type: 'filtered' });
-      else if (!isFiltered && !this.#choices.hasFinishedBy('length')) this.#conclude({ type: 'empty' });
+      else if (!isFiltered && !this.#choices.hasFinishedBy('length') && !this.#mayEndEmpty)
+        this.#conclude({ type: 'empty' });
     } else if (this.#calls?.hasBroken((choice) => this.#choices.finishReasonOf(choice))) {
       this.#conclude({ type: 'malformed', why: 'a tool call with arguments that are not JSON' });
     }
@@ -322,6 +325,10 @@ export class ChatStreamReader {
     const { countUsage } = this.#options;
     if (countUsage && this.#usage === null) this.#run.addAll(usageEvent(this.#identity, countUsage()));
     this.#conclude({ type: 'whole', finishReason: this.#choices.finishReason });
+  }
+
+  get #mayEndEmpty(): boolean {
+    return this.#options.mayBeEmpty === true && this.#choices.finishReason !== null;
   }
 
   #isFinished(): boolean {

@@ -33,6 +33,16 @@ export function continuationParams(params: Json, request: ContinuationRequest): 
   };
 }
 
+/**
+ * @param text what the caller holds.
+ * @returns what of it a model can be asked to go on with: well-formed, without half a character (a high surrogate whose
+ * other half was to come) at its end. Providers refuse a text that is no Unicode.
+ */
+export function textToGoOnWith(text: string): { readonly text: string; readonly half: string } {
+  const [half = ''] = /[\ud800-\udbff]$/.exec(text) ?? [];
+  return { text: text.slice(0, text.length - half.length).toWellFormed(), half };
+}
+
 function trailingMessages(text: string, way: ContinuationWay): Json[] {
   const soFar = { role: 'assistant', content: text };
   switch (way) {

@@ -35,7 +35,7 @@ function play(events: readonly string[], options: Partial<ContinuedStreamOptions
           id: string;
           choices: { delta: Delta; finish_reason: string | null }[];
           fallback?: object;
-          usage?: object;
+          usage?: Record<string, number>;
         },
     );
   return { stream, out, chunks, text: chunks.map((c) => textOf(c.choices[0]?.delta)).join('') };
@@ -99,5 +99,15 @@ describe('the next model’s stream, as a part of the first one’s', () => {
       `data: ${JSON.stringify({ id: 'b', choices: [], usage })}\n\n`,
     ]);
     expect(chunks.at(-1)?.usage).toEqual({ prompt_tokens: 9, completion_tokens: 10, total_tokens: 19 });
+  });
+
+  it('tells the usage also where it came before the seam was found', () => {
+    const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12 };
+    const { chunks } = play([`data: ${JSON.stringify({ id: 'b', choices: [], usage })}\n\n`, chunk({}, 'stop')], {
+      isAsked: false,
+      mustProve: false,
+    });
+    expect(chunks.map((c) => c.usage?.['completion_tokens'])).toEqual([undefined, 10]);
+    expect(chunks[0]?.fallback).toEqual(OPTIONS.fallback);
   });
 });

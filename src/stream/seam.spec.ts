@@ -46,6 +46,12 @@ describe('the seam', () => {
       answer: 'she said "go on, please”',
       rest: '”',
     },
+    {
+      why: 'the last words, few as they are between their blanks',
+      text: `the${' '.repeat(37)}!`,
+      answer: 'he !?',
+      rest: '?',
+    },
     { why: 'a blank before them', text: 'One two', answer: '\n One two three', rest: ' three' },
     { why: 'a blank at the end that the repeat leaves out', text: 'One two ', answer: 'One two three', rest: 'three' },
     {

@@ -71,6 +71,8 @@ export class Seam {
   readonly #isAsked: boolean;
   /** The text in plain form, without blanks at its end. */
   readonly #plain: string;
+  /** So long is what the model was asked for, in plain form. */
+  readonly #askedChars: number;
   /** The blanks at the end of the text, as they stand there. */
   readonly #trailing: string;
   readonly #pieces: string[] = [];
@@ -94,10 +96,13 @@ export class Seam {
     this.#isAsked = isAsked;
     const core = text.trimEnd();
     this.#plain = plainOf(core);
+    this.#askedChars = plainOf(this.#anchor.trimEnd()).length;
     this.#trailing = text.slice(core.length);
     this.#exactAnchor = new ExactRepeat(this.#anchor);
     this.#exactText = new ExactRepeat(text);
-    if (!isAsked && this.#anchor.length < SURE_CHARS) this.#exactAnchor.state = 'over';
+    // Asked for nothing, a model that goes on with a line of dashes or the next row of a table repeats none.
+    if (!isAsked && (this.#anchor.length < SURE_CHARS || repeatsItself(text, this.#anchor)))
+      this.#exactAnchor.state = 'over';
     if (!isAsked && text.length < LEAST_CHARS) this.#exactText.state = 'over';
     this.#candidates = this.#firstCandidates();
   }
@@ -148,7 +153,7 @@ export class Seam {
   #isEnough(from: number): boolean {
     const length = this.#plain.length - from;
     if (from === 0) return true;
-    if (length >= Math.min(SURE_CHARS, this.#anchor.length)) return true;
+    if (length >= SURE_CHARS || length === this.#askedChars) return true;
     return length >= LEAST_CHARS && this.#plain[from - 1] === ' ';
   }
 
@@ -214,6 +219,11 @@ class PlainReader {
 /** The same of a whole text at once. */
 function plainOf(text: string): string {
   return text.trimStart().replace(/\s+/g, ' ').replace(ALL_SINGLE_QUOTES, "'").replace(ALL_DOUBLE_QUOTES, '"');
+}
+
+/** Whether the last words stand in the text once more. */
+function repeatsItself(text: string, lastWords: string): boolean {
+  return text.lastIndexOf(lastWords, text.length - lastWords.length - 1) >= 0;
 }
 
 function isBlank(char: string | undefined): boolean {

@@ -85,6 +85,7 @@ export class ChatAttempt implements RunningAttempt, ExchangeListener, ChatStream
       choices: request.choices ?? 1,
       failWhenFiltered: request.onContentFilter === 'next',
       withholdUsage: request.withholdUsage ?? false,
+      mayBeEmpty: request.mayBeEmpty ?? false,
       toolCalls: request.toolCalls ?? 'hold',
       ...(request.wantsUsage && { countUsage: () => this.#streamUsage(true) }),
     });

@@ -19,12 +19,15 @@ import type {
   UpstreamClock,
   UpstreamRequest,
 } from './upstream.js';
+import { UsageQuestion } from './usage-question.js';
 
 export class HttpUpstream implements Upstream {
   readonly #clock: UpstreamClock;
   readonly #pools = new Map<string, ConnectionPool>();
   /** By target, so that a configuration that was replaced takes its routes along. */
   readonly #routes = new WeakMap<ModelTarget, ChatRoutes>();
+  /** Those that refuse to be asked for the usage of a stream. */
+  readonly #refusingUsage = new WeakSet<ModelTarget>();
 
   #isClosed = false;
 
@@ -34,6 +37,22 @@ export class HttpUpstream implements Upstream {
 
   /** The handler is never called before this has returned. */
   start(request: UpstreamRequest, limits: AttemptLimits, handler: AttemptHandler): RunningAttempt {
+    const { target, bodyWithoutUsage } = request;
+    if (!bodyWithoutUsage) return this.#attempt(request, limits, handler);
+    if (this.#refusingUsage.has(target)) {
+      return this.#attempt({ ...request, body: bodyWithoutUsage() }, limits, handler);
+    }
+    return new UsageQuestion({
+      start: (body, left, listener) => this.#attempt({ ...request, body }, left, listener),
+      request,
+      limits,
+      handler,
+      clock: this.#clock,
+      onRefused: () => this.#refusingUsage.add(target),
+    });
+  }
+
+  #attempt(request: UpstreamRequest, limits: AttemptLimits, handler: AttemptHandler): RunningAttempt {
     const { target, streaming } = request;
     const { plain, streamed } = this.#routesOf(target);
     const pool = this.#poolOf(target.provider);

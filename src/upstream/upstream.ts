@@ -46,6 +46,13 @@ export interface UpstreamRequest {
   readonly withholdUsage?: boolean;
   /** Streamed only: the caller asked for a usage chunk; where the upstream sends none, we count and write one. */
   readonly wantsUsage?: boolean;
+  /**
+   * Streamed only: the body asks for usage, though the caller did not; this is the same without. A provider that
+   * refuses the question (Mistral: 422) is asked so, within the same attempt, and so from then on.
+   */
+  readonly bodyWithoutUsage?: () => Uint8Array;
+  /** Streamed only: no text at all is an answer too, since the text that is gone on with may have been whole. */
+  readonly mayBeEmpty?: boolean;
   /** Streamed only. `hold` (where nothing is said): tool calls are delivered whole, once the answer has finished. */
   readonly toolCalls?: 'hold' | 'pass';
   /** What `response_format` asked of the answer; checked where the answer is not streamed. */

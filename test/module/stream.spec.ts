@@ -90,11 +90,24 @@ describe('stream()', () => {
     ]);
   });
 
-  it('tells usage where params ask for it', async () => {
+  it('asks for the usage, and tells it', async () => {
     await using stage = await twoModels(reply.text('Hello', { usage: { inputTokens: 3, outputTokens: 2 } }));
     await using host = await contextOf(stage.options);
-    const params = { stream_options: { include_usage: true } };
-    expect((await host.models.stream('Hi', { params }).result).usage).toMatchObject({ total_tokens: 5 });
+    expect((await host.models.stream('Hi').result).usage).toMatchObject({ total_tokens: 5 });
+    const params = { stream_options: { include_usage: false } };
+    expect(await host.models.stream('Hi', { params }).result).not.toHaveProperty('usage');
+  });
+
+  it('counts the usage itself where the upstream refuses to be asked, and asks no more', async () => {
+    const refusal = reply.error(422, { message: 'Extra inputs are not permitted', param: 'stream_options' });
+    await using stage = await twoModels((call) => ('stream_options' in call.body ? refusal : 'Hello'));
+    await using host = await contextOf(stage.options);
+    for (let n = 0; n < 2; n++) {
+      const { usage, attempts } = await host.models.stream('Hi').result;
+      expect(usage?.completion_tokens).toBeGreaterThan(0);
+      expect(attempts).toMatchObject([{ model: 'gpt-4', class: 'ok' }]);
+    }
+    expect(stage.first.calls).toHaveLength(3);
   });
 
   it('is an Observable too, whose end of subscription aborts', async () => {

@@ -207,8 +207,8 @@ describe('getMetrics()', () => {
       { model: 'gpt-3.5-turbo', requests: 2, successes: 2, failures: {}, breaker: 'closed', cooldownUntil: null },
     ]);
     const second = host.models.getMetrics()[1];
-    expect(second?.tokens.input).toBeGreaterThanOrEqual(1_000_000);
-    expect(second?.costUsd).toBeCloseTo(3.000002, 3);
+    expect(second?.tokens).toEqual({ input: 2_000_000, output: 4 });
+    expect(second?.costUsd).toBeCloseTo(6.000004, 6);
     expect(second?.latencyMs.p50).toBeGreaterThan(0);
     expect(second?.ttftMs.p99).toBeGreaterThan(0);
   });

@@ -68,34 +68,38 @@ export function plainLoop(field: Field, models: readonly string[]): Contestant {
 }
 
 /**
- * As LiteLLM has it where nothing is set (1.104, constants.py): two retries on the same model, more than three failures
- * within a minute and it is left alone for 5 s; where all are, an error at once. Waits between retries as openai's
- * client has them: 0.5 s, doubled, up to 8 s, less up to a quarter by chance.
+ * As LiteLLM has it where nothing is set (1.104, constants.py): two retries on the same model; where more than half of at
+ * least five calls of a minute failed, the model is left alone for 5 s; where all are, an error at once. Waits between
+ * retries as openai's client has them: 0.5 s, doubled, up to 8 s, less up to a quarter by chance.
  */
 const RETRIES = 2;
-const ALLOWED_FAILS = 3;
-const FAILS_WITHIN_MS = 60_000;
+const FAILED_SHARE = 0.5;
+const LEAST_CALLS = 5;
+const COUNTED_MS = 60_000;
 const COOLDOWN_MS = 5_000;
 const FIRST_WAIT_MS = 500;
 const MOST_WAIT_MS = 8_000;
 
 export function fixedCooldown(field: Field, models: readonly string[], random: () => number): Contestant {
-  const fails = models.map(() => ({ sinceMs: -Infinity, count: 0, coolUntilMs: -Infinity }));
-  const noteFailure = (at: number, nowMs: number): void => {
-    const known = fails[at]!;
-    if (nowMs - known.sinceMs > FAILS_WITHIN_MS) Object.assign(known, { sinceMs: nowMs, count: 0 });
-    known.count++;
-    if (known.count > ALLOWED_FAILS) Object.assign(known, { coolUntilMs: nowMs + COOLDOWN_MS, sinceMs: -Infinity });
+  const known = models.map(() => ({ minute: -1, calls: 0, failures: 0, coolUntilMs: -Infinity }));
+  const note = (at: number, hasFailed: boolean, nowMs: number): void => {
+    const one = known[at]!;
+    const minute = Math.floor(nowMs / COUNTED_MS);
+    if (minute !== one.minute) Object.assign(one, { minute, calls: 0, failures: 0 });
+    one.calls++;
+    if (!hasFailed) return;
+    one.failures++;
+    if (one.calls >= LEAST_CALLS && one.failures > one.calls * FAILED_SHARE) one.coolUntilMs = nowMs + COOLDOWN_MS;
   };
   const attempt = (call: Call, from: number, retry: number, done: (outcome: CallOutcome) => void): void => {
     const { clock } = field;
-    const at = fails.findIndex((known, i) => i >= from && known.coolUntilMs <= clock.nowMs());
+    const at = known.findIndex((one, i) => i >= from && one.coolUntilMs <= clock.nowMs());
     if (at < 0) return done({});
     const isRetry = at === from && retry > 0;
     const model = models[at]!;
     askOnce(field, call, model, (atMs) => {
+      note(at, atMs === undefined, clock.nowMs());
       if (atMs !== undefined) return done(outcomeOf(model, atMs));
-      noteFailure(at, clock.nowMs());
       const retries = isRetry ? retry : 0;
       if (retries >= RETRIES) return attempt(call, at + 1, 0, done);
       const waitMs = Math.min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ** retries) * (1 - random() / 4);
@@ -104,7 +108,6 @@ export function fixedCooldown(field: Field, models: readonly string[], random: (
   };
   return {
     name: 'fixed cooldown',
-    // Nobody is told within the turn that asked.
     start: (call, done) => attempt(call, 0, 0, done),
   };
 }

@@ -15,8 +15,10 @@ export interface ModelNature {
   readonly latency: LatencyProfile;
   /** Part of the attempts that fail on an ordinary day, 0 to 1. */
   readonly everydayErrorRatio: number;
-  /** So many attempts at a time; what comes beyond is told that the model is overloaded. */
+  /** So many attempts at a time. */
   readonly capacity?: number;
+  /** What more of them bring about. `refuses`: they are told that it is overloaded; `slows`: all new ones take longer. */
+  readonly beyondCapacity?: 'refuses' | 'slows';
   readonly price?: { readonly inputPerMTok: number; readonly outputPerMTok: number };
   readonly spells: readonly Spell[];
 }
@@ -101,7 +103,8 @@ export class Field {
 
 function fateOf(nature: ModelNature, trouble: Trouble, live: number, call: Call, random: () => number): Fate {
   if (trouble.hangs) return { what: 'hangs' };
-  if (live >= (nature.capacity ?? Infinity)) {
+  const { capacity = Infinity, beyondCapacity = 'refuses' } = nature;
+  if (live >= capacity && beyondCapacity === 'refuses') {
     return { what: 'fails', afterMs: OVERLOADED_MS, failsWith: 'overloaded' };
   }
   if (random() < trouble.errorRatio) {
@@ -109,8 +112,9 @@ function fateOf(nature: ModelNature, trouble: Trouble, live: number, call: Call,
     const afterMs = trouble.errorMs * (UNEVEN + random());
     return { what: 'fails', afterMs, failsWith, ...(retryAfterMs !== undefined && { retryAfterMs }) };
   }
-  const ttftMs = drawTtftMs(nature.latency, random) * trouble.slowBy;
-  const writingMs = (call.outputTokens * 1_000 * trouble.slowBy) / nature.latency.tokensPerSecond;
+  const slowBy = trouble.slowBy * Math.max(1, (live + 1) / capacity);
+  const ttftMs = drawTtftMs(nature.latency, random) * slowBy;
+  const writingMs = (call.outputTokens * 1_000 * slowBy) / nature.latency.tokensPerSecond;
   return { what: 'answers', ttftMs, totalMs: ttftMs + writingMs };
 }
 

@@ -2,7 +2,7 @@
  * A model in virtual time: says at once how an attempt on it will go, and lets it go so. Time limits are kept as the
  * upstream over HTTP keeps them, so that the driver cannot tell the two apart.
  */
-import type { Delivered, Failure, FailureClass, RestScope } from '../../policy/failure.js';
+import { type Delivered, type Failure, type FailureClass, type RestScope, traitsOf } from '../../policy/failure.js';
 import type { ContinuationRequest } from '../../stream/continuation.js';
 import { ownFailure } from '../../upstream/classify.js';
 import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../../upstream/upstream.js';
@@ -147,20 +147,16 @@ function outcomeOf(
 
 /** As it is read off the wire, where an error says no more than its class. */
 function failureOf(fate: Fate, failsWith: FailureClass): Failure {
-  const failure = { ...ownFailure(failsWith, 'made to fail'), restScope: REST_SCOPES[failsWith] ?? 'none' };
+  const failure = { ...ownFailure(failsWith, 'made to fail'), restScope: restScopeOf(failsWith) };
   if (fate.what !== 'fails') return failure;
   const { retryAfterMs, says } = fate;
   return { ...failure, ...(retryAfterMs !== undefined && { retryAfterMs }), ...says };
 }
 
-const REST_SCOPES: Partial<Record<FailureClass, RestScope>> = {
-  auth: 'provider',
-  permission: 'provider',
-  quota: 'provider',
-  not_found: 'model',
-  rate_limited: 'model',
-  overloaded: 'model',
-};
+function restScopeOf(failureClass: FailureClass): RestScope {
+  const { rest, fallBack } = traitsOf(failureClass);
+  return rest === null ? 'none' : fallBack === 'other-provider' ? 'provider' : 'model';
+}
 
 function isHeld(fate: Fate): boolean {
   return 'ttftMs' in fate && fate.says === 'calls';

@@ -1,0 +1,140 @@
+/**
+ * What a simulation is judged by: each measure with its words, its meaning and its value for a policy. The rows of the
+ * table in the terminal and of the one on the page.
+ */
+import type { PolicyName, PolicyReport, Recovery, ScenarioReport } from '../../simulation/outage/report.js';
+import { costText, countText, durationText, NOTHING, percentText, plainNumber, timesText } from './simulate-words.js';
+
+export interface Measure {
+  readonly title: string;
+  /** How to read it. */
+  readonly note: string;
+  readonly of: (policy: PolicyReport) => string;
+}
+
+/** What each policy does, in a sentence without its end. */
+export const POLICY_WORDS: Readonly<Record<PolicyName, string>> = {
+  'first only': 'asks the first model once, and no other',
+  'plain loop': 'goes on to the next model at each failure, after a second of sleep, and gives up after three tries',
+  'fixed cooldown':
+    'retries the same model twice, then falls back; a model that fails more than three times in a minute is left ' +
+    'alone for 5 seconds: what common gateways do',
+  ours: 'is this package, its own code with these settings',
+};
+
+export function measuresOf(report: ScenarioReport): Measure[] {
+  const models = report.models.filter((name) => report.outages.some(({ model }) => model === name));
+  const isKnown = (value: (policy: PolicyReport) => unknown) =>
+    report.policies.some((policy) => value(policy) !== null);
+  return [
+    ...ANSWERS,
+    ...ATTEMPTS,
+    ...(isKnown(({ attemptsPerRequestInOutage }) => attemptsPerRequestInOutage) ? [IN_OUTAGE] : []),
+    RETRIES,
+    ...models.filter((model) => isKnown((policy) => loadOf(policy, model)?.loadWhileDown ?? null)).map(loadWhileDown),
+    ...models.flatMap((model) => recoveryMeasures(report, model)),
+    ...COST,
+  ];
+}
+
+const ANSWERS: readonly Measure[] = [
+  {
+    title: 'Answered',
+    note: 'availability: requests that got an answer',
+    of: ({ answered, requests }) => percentText(answered, requests),
+  },
+  { title: 'Not answered', note: 'requests', of: ({ answered, requests }) => countText(requests - answered) },
+  { title: 'Wait, usual', note: 'p50, until the first token', of: waitText(({ p50 }) => p50) },
+  { title: 'Wait, 1 of 100', note: 'p99, until the first token', of: waitText(({ p99 }) => p99) },
+  {
+    title: 'Refusal, 1 of 100',
+    note: 'p99, until the error of requests that got no answer',
+    of: ({ refusalMs, answered, requests }) => (answered < requests ? durationText(refusalMs.p99) : NOTHING),
+  },
+];
+
+function waitText(quantile: (spread: PolicyReport['waitMs']) => number): Measure['of'] {
+  return ({ waitMs, answered }) => (answered > 0 ? durationText(quantile(waitMs)) : NOTHING);
+}
+
+const ATTEMPTS: readonly Measure[] = [
+  {
+    title: 'Attempts per request',
+    note: 'upstream calls',
+    of: ({ attemptsPerRequest }) => plainNumber(attemptsPerRequest),
+  },
+];
+
+const IN_OUTAGE: Measure = {
+  title: 'Attempts per request, all down',
+  note: 'once that could be noticed',
+  of: ({ attemptsPerRequestInOutage: attempts }) => (attempts === null ? NOTHING : plainNumber(attempts)),
+};
+
+const RETRIES: Measure = {
+  title: 'Retries',
+  note: 'of all attempts',
+  of: ({ retryShare }) => `${plainNumber(retryShare * 100)} %`,
+};
+
+const COST: readonly Measure[] = [
+  { title: 'Cost', note: 'of all attempts', of: ({ costUsd }) => costText(costUsd) },
+  {
+    title: 'Cost of 1,000 answers',
+    note: 'cost by what was answered',
+    of: ({ costUsd, answered }) => (answered > 0 ? costText((costUsd / answered) * 1_000) : NOTHING),
+  },
+];
+
+function loadWhileDown(model: string): Measure {
+  return {
+    title: `Load on ${model} while down`,
+    note: 'attempts a second, by the usual',
+    of: (policy) => {
+      const load = loadOf(policy, model);
+      if (!load || load.attempts === 0) return NOTHING;
+      return load.loadWhileDown === null ? countText(load.attemptsWhileDown) : timesText(load.loadWhileDown);
+    },
+  };
+}
+
+function loadOf({ models }: PolicyReport, model: string) {
+  return models.find((load) => load.model === model);
+}
+
+function recoveryMeasures({ policies }: ScenarioReport, model: string): Measure[] {
+  const isMeasured = policies.some(({ recoveries }) => recoveries.some((recovery) => recovery.model === model));
+  if (!isMeasured) return [];
+  const of = (write: (recoveries: readonly Recovery[]) => string) => (policy: PolicyReport) => {
+    const own = policy.recoveries.filter((recovery) => recovery.model === model);
+    return own.length === 0 || loadOf(policy, model)?.attempts === 0 ? NOTHING : write(own);
+  };
+  return [
+    {
+      title: `${model} used again after`,
+      note: 'with its usual share, once it is back',
+      of: of((recoveries) => againText(recoveries.map(({ usedAgainMs }) => usedAgainMs))),
+    },
+    {
+      title: `All answered again, ${model} back`,
+      note: 'after its recovery',
+      of: of((recoveries) => againText(recoveries.map(({ answeredAgainMs }) => answeredAgainMs))),
+    },
+    {
+      title: `Peak on ${model} after`,
+      note: 'attempts in its busiest second, by the usual',
+      of: of((recoveries) => timesText(Math.max(...recoveries.map(({ peak }) => peak)))),
+    },
+  ];
+}
+
+/** `6.8 s`; of many: `6.8 s, at worst 14 s`; and how often it never came to that. */
+function againText(lengthsMs: readonly (number | null)[]): string {
+  const known = lengthsMs.filter((ms) => ms !== null).toSorted((a, b) => a - b);
+  const never = lengthsMs.length - known.length;
+  if (known.length === 0) return 'never';
+  const usual = durationText(known[Math.floor((known.length - 1) / 2)]!);
+  const worst = durationText(known.at(-1)!);
+  const text = usual === worst ? usual : `${usual}, at worst ${worst}`;
+  return never === 0 ? text : `${text}; ${never} of ${lengthsMs.length} times never`;
+}
