@@ -8,15 +8,21 @@ import { setImmediate as turn } from 'node:timers/promises';
 const LOST_AFTER_MS = 20_000;
 
 export class Expectations {
-  readonly #open = new Set<string>();
+  /** The longest that something took to come, ms. */
+  slowestMs = 0;
+  readonly #open = new Map<string, number>();
   #onChange = (): void => {};
 
   expect(what: string): void {
-    this.#open.add(what);
+    this.#open.set(what, performance.now());
   }
 
   meet(what: string): void {
-    if (this.#open.delete(what)) this.#onChange();
+    const sinceMs = this.#open.get(what);
+    if (sinceMs === undefined) return;
+    this.#open.delete(what);
+    this.slowestMs = Math.max(this.slowestMs, performance.now() - sinceMs);
+    this.#onChange();
   }
 
   /** Resolves when all has come, and all that it led to within the process. Rejects where something is lost. */
@@ -31,7 +37,7 @@ export class Expectations {
 
   async #change(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const lost = setTimeout(() => reject(new Error(`never came: ${[...this.#open].join('; ')}`)), LOST_AFTER_MS);
+    const lost = setTimeout(() => reject(new Error(`never came: ${[...this.#open.keys()].join('; ')}`)), LOST_AFTER_MS);
     this.#onChange = resolve;
     try {
       await promise;

@@ -2,10 +2,11 @@
  * Plays a script through the running app: a Nest application that listens, callers and upstreams on sockets, every byte
  * as in production. Only time and chance are the test's: time goes on when whatever was sent has been read.
  */
+import { setTimeout as pause } from 'node:timers/promises';
 import type { INestApplication, LoggerService } from '@nestjs/common';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import type { Clock } from '../../src/chain/clock.js';
+import { type Clock, systemClock } from '../../src/chain/clock.js';
 import { Engine } from '../../src/chain/engine.js';
 import { ChainEvents } from '../../src/chain/events.js';
 import type { Settings } from '../../src/config/settings.js';
@@ -23,22 +24,95 @@ import { optionsAt, outcomeOf, requestName, type Script, type ScriptedRequest } 
 import type { ArrivedAttempt, Scene, ScriptedStage } from './scripted-stage.js';
 import { type AttemptWatch, WatchedEngine, WatchedUpstream } from './watched-engine.js';
 
+/** Time goes on when whatever was sent has been read: what happens is exact, on the busiest machine. */
 export async function playInApp(script: Script, stage: ScriptedStage): Promise<Played> {
   const clock = new VirtualClock();
+  await using running = await startPlay(script, stage, clock);
+  const { play } = running;
+  play.letCallersCome(running.url);
+  while (await play.isUnderWay()) {
+    if (!clock.step()) throw new Error(`${script.name}: nothing is left to wait for, but not all were answered`);
+  }
+  return play.played;
+}
+
+export interface PlayedInRealTime extends Played {
+  /** How much the machine was in the way: the most by which something could come later than the script says, ms. */
+  readonly latestMs: number;
+}
+
+/** Nobody begins in the same moment as another. */
+const STAGGER_MS = 47;
+
+/** The same on the real clock, side by side, once every app is up. */
+export async function playInRealTime(
+  scripts: readonly Script[],
+  stage: ScriptedStage,
+): Promise<readonly PlayedInRealTime[]> {
+  await using apps = new AsyncDisposableStack();
+  const plays: { readonly play: AppPlay; readonly url: string; readonly clock: WatchedClock }[] = [];
+  for (const script of scripts) {
+    const clock = new WatchedClock();
+    const running = apps.use(await startPlay(script, stage, clock));
+    plays.push({ ...running, clock });
+  }
+  return await Promise.all(
+    plays.map(async ({ play, url, clock }, i) => {
+      await pause(i * STAGGER_MS);
+      clock.begin();
+      play.letCallersCome(url);
+      await play.answered;
+      await play.isUnderWay();
+      // An attempt is sent, its model's timer fires, and what it says is read.
+      return { ...play.played, latestMs: clock.latestMs + 2 * play.slowestBytesMs };
+    }),
+  );
+}
+
+interface RunningPlay extends AsyncDisposable {
+  readonly play: AppPlay;
+  readonly url: string;
+}
+
+async function startPlay(script: Script, stage: ScriptedStage, clock: Clock): Promise<RunningPlay> {
   const play = new AppPlay(script, clock);
   const app = await startApp(script, stage.add(play), play);
-  try {
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    play.letCallersCome(`http://127.0.0.1:${port}`);
-    while (await play.isUnderWay()) {
-      if (!clock.step()) throw new Error(`${script.name}: nothing is left to wait for, but not all were answered`);
-    }
-    return { decisions: play.decisions.list, got: play.got };
-  } finally {
-    // A client may hold one that it has never used; Node would wait a minute for its first request.
-    app.getHttpServer().closeAllConnections();
-    await app.close();
+  await app.listen(0, '127.0.0.1');
+  const { port } = app.getHttpServer().address() as { port: number };
+  return {
+    play,
+    url: `http://127.0.0.1:${port}`,
+    async [Symbol.asyncDispose]() {
+      // A client may hold one that it has never used; Node would wait a minute for its first request.
+      app.getHttpServer().closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+/** The real clock, from a beginning of its own; it sees how late its timers fire. */
+class WatchedClock implements Clock {
+  latestMs = 0;
+  #beginMs = performance.now();
+
+  begin(): void {
+    this.#beginMs = performance.now();
+  }
+
+  nowMs(): number {
+    return performance.now() - this.#beginMs;
+  }
+
+  wallEpochMs(): number {
+    return Date.now();
+  }
+
+  setTimer(delayMs: number, fire: () => void): () => void {
+    const dueAtMs = this.nowMs() + delayMs;
+    return systemClock.setTimer(delayMs, () => {
+      this.latestMs = Math.max(this.latestMs, this.nowMs() - dueAtMs);
+      fire();
+    });
   }
 }
 
@@ -63,21 +137,34 @@ const SILENT: LoggerService = { log: say, error: say, warn: say, debug: say, ver
 class AppPlay implements Scene, AttemptWatch {
   readonly clock: Clock;
   readonly decisions: Decisions;
-  readonly got: string[] = [];
+  /** Resolves when every caller has been answered, or has left. */
+  readonly answered: Promise<void>;
+  readonly #got: string[] = [];
   readonly #script: Script;
   readonly #events = new ChainEvents();
   readonly #expectations = new Expectations();
   readonly #begun = new Map<string, number>();
   readonly #arrived = new Map<string, number>();
   readonly #over = new Set<string>();
-  #numbers = new Map<string, number>();
+  readonly #onAnswered: () => void;
+  readonly #numbers = new Map<string, number>();
   #unanswered = 0;
 
   constructor(script: Script, clock: Clock) {
     this.#script = script;
     this.clock = clock;
+    ({ promise: this.answered, resolve: this.#onAnswered } = Promise.withResolvers<void>());
     this.decisions = new Decisions(this.#events, () => clock.nowMs());
     this.#events.on('request.finished', ({ requestId }) => this.#expectations.meet(`${requestId} is over`));
+  }
+
+  /** The longest that anything was on its way between two sockets, ms. */
+  get slowestBytesMs(): number {
+    return this.#expectations.slowestMs;
+  }
+
+  get played(): Played {
+    return { decisions: this.decisions.list, got: this.#got };
   }
 
   engineOf(settings: Settings): Engine {
@@ -128,7 +215,6 @@ class AppPlay implements Scene, AttemptWatch {
       get isOver() {
         return over.has(key);
       },
-      isDue: () => {},
       speaks: () => expectations.expect(`${key} speaks`),
       ends: () => expectations.expect(`${key} ends`),
     };
@@ -141,7 +227,7 @@ class AppPlay implements Scene, AttemptWatch {
     this.#expectations.expect(`${requestId} has begun`);
     if (request.leavesAtMs !== undefined) {
       this.clock.setTimer(request.leavesAtMs - this.clock.nowMs(), () => {
-        if (this.got[index] !== undefined) return;
+        if (this.#got[index] !== undefined) return;
         hasLeft = true;
         this.#expectations.expect(`${requestId} is over`);
         leaving.abort();
@@ -152,11 +238,12 @@ class AppPlay implements Scene, AttemptWatch {
         headers: headersOf(request, requestId),
         signal: leaving.signal,
       });
-      this.got[index] = hasLeft ? 'left' : describeView(view);
+      this.#got[index] = hasLeft ? 'left' : describeView(view);
     } catch (error) {
-      this.got[index] = hasLeft ? 'left' : `nothing: ${String(error)}`;
+      this.#got[index] = hasLeft ? 'left' : `nothing: ${String(error)}`;
+      this.#expectations.meet(`${requestId} has begun`);
     }
-    this.#unanswered--;
+    if (--this.#unanswered === 0) this.#onAnswered();
   }
 }
 

@@ -17,10 +17,9 @@ import { optionsAt, outcomeOf, requestName, type Script, type ScriptedRequest } 
 
 const USAGE = { inputTokens: 9, outputTokens: 9, reported: true };
 
-export function playInSimulator(script: Script): Played {
+export function playInSimulator(script: Script, clock = new VirtualClock()): Played {
   const options = optionsAt(script, () => 'http://127.0.0.1:9/v1');
   const settings = loadSettings({ options, readVariable: () => undefined });
-  const clock = new VirtualClock();
   const random = seededRandom(script.seed);
   const events = new ChainEvents();
   const board = new ModelBoard(boardModels(settings), events, random);

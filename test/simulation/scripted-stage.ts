@@ -27,8 +27,6 @@ export interface ArrivedAttempt {
   speaks(): void;
   /** All of it, or what ends it, goes out. */
   ends(): void;
-  /** The moment has come at which the script says something of it. */
-  isDue(): void;
 }
 
 export interface ScriptedStage {
@@ -75,8 +73,20 @@ function play(scene: Scene, attempt: ArrivedAttempt, wire: Wire): void {
   const after = (ms: number, act: () => void): void => {
     scene.clock.setTimer(ms, () => {
       if (attempt.isOver) return;
-      attempt.isDue();
       act();
+    });
+  };
+  /** One after the other: real timers that are late do not keep their order. */
+  const speakThen = (speech: Speech, endsAfterMs: number, end: () => void): void => {
+    const endAfter = (ms: number): void =>
+      after(ms, () => {
+        attempt.ends();
+        end();
+      });
+    if (!isStreaming) return endAfter(endsAfterMs);
+    after(speech.ttftMs, () => {
+      speak(attempt, wire, speech);
+      endAfter(endsAfterMs - speech.ttftMs);
     });
   };
   switch (outcome.what) {
@@ -95,20 +105,12 @@ function play(scene: Scene, attempt: ArrivedAttempt, wire: Wire): void {
       else open(response, false);
       return;
     case 'answers':
-      if (isStreaming) after(outcome.ttftMs, () => speak(attempt, wire, outcome));
-      after(outcome.totalMs, () => {
-        attempt.ends();
+      return speakThen(outcome, outcome.totalMs, () => {
         if (isStreaming) finishStream(wire, outcome);
         else writeJson(response, 200, completionOf(wire, outcome), headersOf(outcome));
       });
-      return;
     case 'breaks':
-      if (isStreaming) after(outcome.ttftMs, () => speak(attempt, wire, outcome));
-      after(outcome.afterMs, () => {
-        attempt.ends();
-        breakOff(wire, outcome, isStreaming);
-      });
-      return;
+      return speakThen(outcome, outcome.afterMs, () => breakOff(wire, outcome, isStreaming));
     default:
       outcome satisfies never;
   }

@@ -5,7 +5,7 @@ import { answers, breaks, every, fails, hangs, NEVER_OPENS, script } from './wor
 
 const faults = Object.keys(FAULTS) as FaultName[];
 /** Other requests meet what the failure left behind: at once, after a moment, and when most rests are over. */
-const LATER_MS = [61, 700, 2_400, 9_000];
+const LATER_MS = [150, 700, 2_600];
 
 export const EVERY_FAULT: readonly Script[] = faults.flatMap((fault) => {
   const request: ScriptedRequest = {
@@ -13,19 +13,13 @@ export const EVERY_FAULT: readonly Script[] = faults.flatMap((fault) => {
     meets: { a: fails(fault) },
     ...(fault === 'invalid_output' && { wantsJson: true }),
   };
-  const isPlain = fault === 'invalid_output';
-  const streamed: ScriptedRequest = { ...request, atMs: 4_000, ...(!isPlain && { streaming: true }) };
+  const streamed = fault === 'invalid_output' ? request : { ...request, streaming: true };
   const later = LATER_MS.map((atMs): ScriptedRequest => ({ atMs, streaming: atMs > 1_000 }));
-  const requests = [request, streamed, ...later].toSorted((x, y) => x.atMs - y.atMs);
   const policy = { onContentFilter: 'next' } as const;
   return [
-    script(`${fault}, and another model beside it`, { policy, requests }),
-    script(`${fault}, and nobody else`, { chain: ['a'], policy, requests }),
-    script(`${fault} of everybody`, {
-      policy: { ...policy, ...NEVER_OPENS },
-      models: { b: { provider: 'a-p' } },
-      requests: [{ ...request, meets: { a: fails(fault), b: fails(fault) } }, ...every(400, 3, {}, 500)],
-    }),
+    script(`${fault}, and another model beside it`, { policy, requests: [request, ...later] }),
+    script(`${fault}, streamed, and another model beside it`, { policy, requests: [streamed, ...later] }),
+    script(`${fault}, and nobody else`, { chain: ['a'], policy, requests: [streamed, ...later] }),
   ];
 });
 
