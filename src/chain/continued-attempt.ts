@@ -57,6 +57,7 @@ export class ContinuedAttempt implements AttemptHandler, RunningAttempt {
   }
 
   onFirstToken(held: boolean): void {
+    if (this.#isOver) return;
     const { clock, handler, isAfresh } = this.#setup;
     if (isAfresh) {
       if (held) handler.onFirstToken(true);

@@ -23,7 +23,7 @@ function board() {
     const ended = { model, outcome: c, streaming: false, failure, startedAtMs: nowMs, latencyMs: 5, usage: USAGE };
     const claim = begin(model, nowMs);
     made.record(ended, claim, nowMs);
-    made.release(claim);
+    made.release(claim, nowMs);
   };
   const succeed = (model: string, nowMs: number, startedAtMs = nowMs, more: Partial<EndedAttempt> = {}) => {
     const ended = {
@@ -37,7 +37,7 @@ function board() {
     } as const;
     const claim = begin(model, nowMs);
     made.record({ ...ended, ...more }, claim, nowMs);
-    made.release(claim);
+    made.release(claim, nowMs);
   };
   const restMs = (model: string, nowMs: number) => {
     const seen = made.availability(model, nowMs);
@@ -95,6 +95,30 @@ describe('rests', () => {
     expect([restMs('a', 0), restMs('b', 0), restMs('c', 0)]).toEqual([300_000, 300_000, 0]);
   });
 
+  it('for what no repetition can mend are noted though the model rests for another reason', () => {
+    const { fail, restMs } = board();
+    fail('a', 'rate_limited', 0);
+    fail('a', 'not_found', 100, { restScope: 'model' });
+    expect(restMs('a', 100)).toBe(300_000);
+  });
+
+  it('for a named time are never tried into, though a longer one of our own goes on after it', () => {
+    const { made, fail } = board();
+    for (const ms of [0, 2_000]) fail('a', 'rate_limited', ms);
+    fail('a', 'rate_limited', 2_100, { retryAfterMs: 1_000 });
+    expect(made.availability('a', 2_200)).toMatchObject({ state: 'resting', untilMs: 6_000, named: true });
+    expect(made.availability('a', 3_100)).toMatchObject({ state: 'resting', untilMs: 6_000, named: false });
+  });
+
+  it('of a provider hold though one of the model itself lasts longer', () => {
+    const { made, fail } = board();
+    for (const ms of [0, 2_000, 6_000, 14_000]) fail('a', 'overloaded', ms);
+    fail('b', 'auth', 0);
+    fail('a', 'overloaded', 299_000);
+    expect(made.availability('a', 299_500)).toMatchObject({ reason: 'auth', untilMs: 314_000 });
+    expect(made.availability('a', 300_000)).toMatchObject({ reason: 'overloaded', untilMs: 314_000 });
+  });
+
   it('for auth end early when a check of the provider went well; others do not', () => {
     const { made, fail, restMs } = board();
     fail('a', 'auth', 0);
@@ -118,7 +142,7 @@ describe('the try while everything rests or is open', () => {
     expect(made.mayTryUnlikely('default', 0)).toBe(true);
     const claim = begin('a', 0, { unlikely: true });
     expect(made.mayTryUnlikely('default', 5_000)).toBe(false);
-    made.release(claim);
+    made.release(claim, 100);
     expect(made.mayTryUnlikely('default', 999)).toBe(false);
     expect(made.mayTryUnlikely('default', 1_000)).toBe(true);
     expect(made.mayTryUnlikely('other', 0)).toBe(true);
@@ -135,7 +159,7 @@ describe('the breaker of a model', () => {
     const trial = begin('a', 5_000);
     // When the trial ends, nobody knows: a moment to come, or who waits for it would spin.
     expect(made.availability('a', 5_000)).toMatchObject({ state: 'open', untilMs: 6_000 });
-    made.release(trial);
+    made.release(trial, 5_000);
     for (let i = 0; i < 3; i++) succeed('a', 5_001);
     expect(made.standing('a', 5_002)?.breaker).toBe('closed');
     expect(told).toEqual(['a open', 'a half-open', 'a closed']);
@@ -153,8 +177,9 @@ describe('the breaker of a model', () => {
     for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
     const claim = begin('a', 1_000, { unlikely: true });
     expect(claim.isTrial).toBe(true);
-    made.release(claim);
     expect(made.standing('a', 1_000)?.breaker).toBe('half-open');
+    made.release(claim, 1_000);
+    expect(made.standing('a', 1_000)?.breaker).toBe('open');
   });
 
   it.each<{ why: string; more: Partial<EndedAttempt> }>([
@@ -182,12 +207,52 @@ describe('places', () => {
     const { made, begin } = board();
     const claims = [begin('b', 0), begin('b', 0)];
     expect(made.availability('b', 0)).toEqual({ state: 'full', hasRoom: true, untilMs: 1_000 });
+    const woken: string[] = [];
+    const waitFor = (who: string, takes: boolean) =>
+      made.wait(['b'], {
+        wake: () => {
+          woken.push(who);
+          if (takes) begin('b', 0);
+        },
+      });
+    waitFor('who has no time left', false);
+    waitFor('the next', true);
+    expect(made.availability('b', 0)).toMatchObject({ hasRoom: false });
+    made.release(claims[0]!, 0);
+    waitFor('the last', true);
+    expect([woken, made.availability('b', 0).state]).toEqual([['who has no time left', 'the next'], 'full']);
+  });
+
+  it('are kept by who has them through a reload that changes their number', () => {
+    const { made, begin } = board();
+    const claims = [begin('b', 0), begin('b', 0)];
+    const reload = (maxConcurrent: number) => made.setModels([{ name: 'b', provider: 'p', maxConcurrent }]);
+    reload(1);
+    made.release(claims[0]!, 0);
+    expect(made.availability('b', 0).state).toBe('full');
     let woken = 0;
     made.wait(['b'], { wake: () => woken++ });
+    reload(3);
+    expect([woken, made.crowd('b')]).toEqual([1, { live: 1, waiting: 0 }]);
+    made.release(claims[1]!, 0);
+    expect(made.crowd('b')).toEqual({ live: 0, waiting: 0 });
+  });
+
+  it('that are no more after a reload are given back to nobody, and are not waited for', () => {
+    const { made, begin } = board();
+    const claims = [begin('b', 0), begin('b', 0)];
+    let woken = 0;
     made.wait(['b'], { wake: () => woken++ });
-    expect(made.availability('b', 0)).toMatchObject({ hasRoom: false });
-    made.release(claims[0]!);
-    expect([woken, made.availability('b', 0).state]).toEqual([1, 'usable']);
+    made.setModels([{ name: 'b', provider: 'elsewhere', maxConcurrent: 2 }]);
+    for (const claim of claims) made.release(claim, 0);
+    expect([woken, made.crowd('b')]).toEqual([1, { live: 0, waiting: 0 }]);
+  });
+
+  it('of a model that is down and has none free are told beside it', () => {
+    const { made, begin, fail } = board();
+    for (let i = 0; i < 5; i++) fail('b', 'server_error', 0, { restScope: 'none' });
+    for (let i = 0; i < 2; i++) begin('b', 0, { unlikely: true });
+    expect(made.availability('b', 100)).toMatchObject({ state: 'open', isFull: true });
   });
 
   it('count into the load that equals are chosen by', () => {
@@ -299,6 +364,16 @@ describe('what traffic has shown', () => {
     expect([made.refusesToContinue('a'), made.refusesToContinue('b')]).toEqual([true, false]);
     made.setModels([{ name: 'a', provider: 'p' }]);
     expect(made.refusesToContinue('a')).toBe(false);
+  });
+
+  it('of a provider that it has left says nothing of where the model stands now', () => {
+    const { made, begin } = board();
+    const claim = begin('a', 0);
+    made.setModels([{ name: 'a', provider: 'elsewhere' }]);
+    const failure = { ...ownFailure('auth', 'auth'), restScope: 'provider' } as const;
+    const ended = { model: 'a', outcome: 'auth', streaming: false, failure, startedAtMs: 0, latencyMs: 5 } as const;
+    made.record({ ...ended, usage: USAGE }, claim, 10);
+    expect([made.availability('a', 10).state, made.standing('a', 10)?.requests]).toEqual(['usable', 0]);
   });
 
   it('is kept through a reload while the model stands at the same provider', () => {

@@ -3,7 +3,7 @@
  * many attempts they have under way. One per module; every request reads it, every ended attempt is recorded here before
  * anyone decides, and what an attempt claims (a trial, a place, a retry) is taken in the same synchronous turn.
  */
-import { type BreakerState, CircuitBreaker } from '../policy/breaker.js';
+import { type BreakerState, CircuitBreaker, type Trial } from '../policy/breaker.js';
 import { type AttemptOutcome, type Failure, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { Availability, HealthView } from '../policy/health-view.js';
 import type { Quantiles } from '../policy/latency-window.js';
@@ -37,6 +37,15 @@ export interface Claim {
   holdsTrial: boolean;
   /** Made although every model rests or is open. */
   readonly isUnlikely: boolean;
+  /** Of whom it was claimed: after a reload, others may stand in their place. Undefined: of a model that is not known. */
+  readonly from: ClaimedOf | undefined;
+}
+
+interface ClaimedOf {
+  readonly provider: string;
+  readonly places: Places;
+  readonly breaker: CircuitBreaker;
+  readonly trial: Trial | undefined;
 }
 
 export interface EndedAttempt extends AttemptReport {
@@ -72,7 +81,7 @@ interface Entry {
   readonly standing: Standing;
   breaker: CircuitBreaker;
   breakerState: BreakerState;
-  places: Places;
+  readonly places: Places;
   readonly storm: StormWatch;
 }
 
@@ -120,6 +129,13 @@ export class ModelBoard implements HealthView {
         this.#entries.set(model.name, newEntry(model));
       }
     }
+    for (const [name, { places }] of before) {
+      const entry = this.#entries.get(name);
+      // Whoever waits for a place that is no more must look elsewhere.
+      places.resize(entry?.places === places ? entry.model.maxConcurrent : undefined);
+    }
+    // Once everything stands as it will.
+    for (const { places } of before.values()) places.wake();
   }
 
   /** What a chain may spend on retries; a budget that is known is kept unless its rules change. */
@@ -136,10 +152,11 @@ export class ModelBoard implements HealthView {
     const entry = this.#entries.get(model);
     if (!entry) return USABLE;
     const rest = this.#rests.current(model, entry.model.provider, nowMs);
-    if (rest) return { state: 'resting', untilMs: rest.untilMs, reason: rest.reason, named: rest.named };
     const { breaker, places } = entry;
-    if (!breaker.admits(nowMs)) return { state: 'open', untilMs: mayEndAtMs(breaker, nowMs) };
-    if (places.isFull) return { state: 'full', hasRoom: places.hasRoom, untilMs: nowMs + SHED_RETRY_MS };
+    const full = places.isFull && { isFull: true as const };
+    if (rest) return { state: 'resting', untilMs: rest.untilMs, reason: rest.reason, named: rest.named, ...full };
+    if (!breaker.admits(nowMs)) return { state: 'open', untilMs: mayEndAtMs(breaker, nowMs), ...full };
+    if (full) return { state: 'full', hasRoom: places.hasRoom, untilMs: nowMs + SHED_RETRY_MS };
     return lot < breaker.share(nowMs) ? USABLE : RAMPING;
   }
 
@@ -212,25 +229,35 @@ export class ModelBoard implements HealthView {
     if (order.costs) this.#budgets.get(chain)?.tryWithdraw();
     if (order.isHedge) this.#hedges.noteHedge(chain);
     if (unlikely) this.#unlikely.set(chain, { live: (this.#unlikely.get(chain)?.live ?? 0) + 1, lastAtMs: nowMs });
-    entry?.places.take();
-    const isTrial = entry?.breaker.begin(nowMs, unlikely) ?? false;
-    if (entry) this.#tellBreaker(entry, nowMs);
-    return { model, chain, isTrial, holdsTrial: isTrial, isUnlikely: unlikely };
+    if (!entry) return { model, chain, isTrial: false, holdsTrial: false, isUnlikely: unlikely, from: undefined };
+    const { breaker, places } = entry;
+    places.take();
+    const trial = breaker.begin(nowMs, unlikely);
+    const isTrial = trial !== undefined;
+    this.#tellBreaker(entry, nowMs);
+    const from = { provider: entry.model.provider, places, breaker, trial };
+    return { model, chain, isTrial, holdsTrial: isTrial, isUnlikely: unlikely, from };
   }
 
   /** A stream speaks: the next trial may begin, though this one is not over. */
   noteFirstToken(claim: Claim): void {
-    if (!claim.holdsTrial) return;
+    const { from, holdsTrial } = claim;
+    if (!holdsTrial || from?.trial === undefined) return;
     claim.holdsTrial = false;
-    this.#entries.get(claim.model)?.breaker.endTrial();
+    from.breaker.noteTrialSpeaks(from.trial);
   }
 
   /** Gives back what an attempt took; its place goes to whoever waits for one. */
-  release(claim: Claim): void {
-    this.noteFirstToken(claim);
+  release(claim: Claim, nowMs: number): void {
+    const { from, holdsTrial } = claim;
     const tries = claim.isUnlikely ? this.#unlikely.get(claim.chain) : undefined;
     if (tries) tries.live--;
-    this.#entries.get(claim.model)?.places.free();
+    if (!from) return;
+    claim.holdsTrial = false;
+    if (holdsTrial && from.trial !== undefined) from.breaker.endTrial(from.trial, nowMs);
+    const entry = this.#entries.get(claim.model);
+    if (entry?.breaker === from.breaker) this.#tellBreaker(entry, nowMs);
+    from.places.free();
   }
 
   /** Waits for a place at one of these models. @returns what ends the wait. */
@@ -263,23 +290,24 @@ export class ModelBoard implements HealthView {
   /** The next model did not say the same: what was taken for the provider's fault counts as one. */
   countStormy(model: string, nowMs: number): void {
     const entry = this.#entries.get(model);
-    if (entry) this.#count(entry, 'failure', false, nowMs);
+    if (entry) this.#count(entry, 'failure', undefined, nowMs);
   }
 
   record(ended: EndedAttempt, claim: Claim | undefined, nowMs: number): void {
+    if (claim && !ended.failure) this.#budgets.get(claim.chain)?.deposit();
     const entry = this.#entries.get(ended.model);
-    if (!entry) return;
+    // What another provider did says nothing of the one at which the model stands now.
+    if (!entry || (claim?.from && claim.from.provider !== entry.model.provider)) return;
     entry.standing.note(ended, entry.model.price, nowMs);
-    const isTrial = claim?.isTrial ?? false;
+    const trial = claim?.from?.breaker === entry.breaker ? claim.from.trial : undefined;
     const health = healthOf(ended, entry);
-    if (health !== undefined && !ended.isStormy) this.#count(entry, health, isTrial, nowMs);
+    if (health !== undefined && !ended.isStormy) this.#count(entry, health, trial, nowMs);
     if (ended.failure) {
       if (stormCode(ended.failure) === null && !ended.isStormy) entry.storm.note(null, false, nowMs);
       this.#rest(entry, ended.failure, nowMs);
       return;
     }
     entry.storm.note(null, true, nowMs);
-    if (claim) this.#budgets.get(claim.chain)?.deposit();
     this.#rests.noteSuccess(ended.model, ended.startedAtMs);
     if (ended.usedUpForMs !== undefined) {
       const rest = this.#rests.noteUsedUp(ended.model, ended.usedUpForMs, nowMs);
@@ -292,6 +320,12 @@ export class ModelBoard implements HealthView {
     this.#rests.endAuth(provider);
   }
 
+  /** Attempts under way at a model, and requests that wait for a place there. */
+  crowd(model: string): { readonly live: number; readonly waiting: number } {
+    const places = this.#entries.get(model)?.places;
+    return { live: places?.live ?? 0, waiting: places?.waiting ?? 0 };
+  }
+
   standing(model: string, nowMs: number): ModelStanding | undefined {
     const entry = this.#entries.get(model);
     return entry && this.#describe(entry, nowMs);
@@ -301,8 +335,8 @@ export class ModelBoard implements HealthView {
     return [...this.#entries.values()].map((entry) => this.#describe(entry, nowMs));
   }
 
-  #count(entry: Entry, outcome: 'success' | 'failure', isTrial: boolean, nowMs: number): void {
-    entry.breaker.record(outcome, isTrial, nowMs, this.#random());
+  #count(entry: Entry, outcome: 'success' | 'failure', trial: Trial | undefined, nowMs: number): void {
+    entry.breaker.record(outcome, trial, nowMs, this.#random());
     this.#tellBreaker(entry, nowMs);
   }
 
@@ -389,12 +423,6 @@ function newEntry(model: BoardModel): Entry {
 /** What has not changed goes on as it was; other rules begin anew. */
 function renewed(known: Entry, model: BoardModel): Entry {
   const sameBreaker = JSON.stringify(known.model.policy?.breaker) === JSON.stringify(model.policy?.breaker);
-  const samePlaces = known.model.maxConcurrent === model.maxConcurrent;
-  const { breaker, places } = newEntry(model);
-  return {
-    ...known,
-    model,
-    ...(!sameBreaker && { breaker, breakerState: 'closed' as const }),
-    ...(!samePlaces && { places }),
-  };
+  const { breaker } = newEntry(model);
+  return { ...known, model, ...(!sameBreaker && { breaker, breakerState: 'closed' as const }) };
 }

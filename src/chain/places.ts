@@ -11,7 +11,7 @@ export interface Waiter {
 export class Places {
   /** Attempts under way. */
   live = 0;
-  readonly #limit: number;
+  #limit: number;
   readonly #waiting = new Set<Waiter>();
 
   /** @param limit attempts at once; undefined: as many as come. */
@@ -28,6 +28,10 @@ export class Places {
     return this.#waiting.size < this.#limit;
   }
 
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   wait(waiter: Waiter): void {
     this.#waiting.add(waiter);
   }
@@ -42,9 +46,21 @@ export class Places {
 
   free(): void {
     this.live--;
-    const [next] = this.#waiting;
-    if (!next || this.isFull) return;
-    this.#waiting.delete(next);
-    next.wake();
+    this.wake();
+  }
+
+  /** After a reload: attempts under way keep their places, and may be more than there are now. */
+  resize(limit: number | undefined): void {
+    this.#limit = limit ?? Infinity;
+  }
+
+  /** While there are places. Who is woken may find something better, or have no time left: then it is the next one's. */
+  wake(): void {
+    const waiting = [...this.#waiting];
+    for (const next of waiting) {
+      if (this.isFull) return;
+      this.#waiting.delete(next);
+      next.wake();
+    }
   }
 }

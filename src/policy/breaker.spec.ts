@@ -6,9 +6,9 @@ import { DEFAULT_POLICY, type Policy } from './policy.js';
 function made(more: Partial<Policy['breaker']> = {}) {
   const breaker = new CircuitBreaker({ ...DEFAULT_POLICY.breaker, ...more });
   const ask = (outcome: 'success' | 'failure', nowMs: number, random = 0) => {
-    const isTrial = breaker.begin(nowMs);
-    breaker.record(outcome, isTrial, nowMs, random);
-    if (isTrial) breaker.endTrial();
+    const trial = breaker.begin(nowMs);
+    breaker.record(outcome, trial, nowMs, random);
+    if (trial !== undefined) breaker.endTrial(trial, nowMs);
   };
   const fails = (count: number, nowMs: number) => {
     for (let i = 0; i < count; i++) ask('failure', nowMs);
@@ -47,15 +47,26 @@ describe('a closed breaker', () => {
   });
 });
 
+describe('a breaker in the first window of its clock', () => {
+  it('has forgotten, once it closed, what came before', () => {
+    const { breaker, ask, fails } = made({ consecutive: 1_000, minAttempts: 2, closeAfter: 1 });
+    fails(2, 0);
+    ask('success', 5_000);
+    expect(breaker.state(5_000)).toBe('closed');
+    ask('failure', 5_100);
+    expect(breaker.state(5_100)).toBe('closed');
+  });
+});
+
 describe('an open breaker', () => {
   it('admits nobody until its time is over, then one trial at a time', () => {
     const { breaker, fails } = made();
     fails(5, 0);
     expect([breaker.admits(4_999), breaker.admits(5_000)]).toEqual([false, true]);
-    expect(breaker.begin(5_000)).toBe(true);
+    const trial = breaker.begin(5_000)!;
     expect(breaker.admits(5_000)).toBe(false);
-    breaker.record('success', true, 5_100, 0);
-    breaker.endTrial();
+    breaker.record('success', trial, 5_100, 0);
+    breaker.endTrial(trial, 5_100);
     expect([breaker.state(5_100), breaker.admits(5_100)]).toEqual(['half-open', true]);
   });
 
@@ -89,17 +100,45 @@ describe('an open breaker', () => {
   it('lets the next one try where a trial said nothing', () => {
     const { breaker, fails } = made();
     fails(5, 0);
-    breaker.begin(5_000);
-    breaker.endTrial();
+    breaker.endTrial(breaker.begin(5_000)!, 5_000);
     expect(breaker.admits(5_000)).toBe(true);
+  });
+
+  it('stays open until its time where a try before it said nothing', () => {
+    const { breaker, fails } = made();
+    fails(5, 0);
+    const trial = breaker.begin(1_000, true)!;
+    expect(breaker.state(1_000)).toBe('half-open');
+    breaker.endTrial(trial, 1_100);
+    expect([breaker.state(1_100), breaker.admits(1_100), breaker.admits(5_000)]).toEqual(['open', false, true]);
+  });
+
+  it('goes on with trials where a try before its time has begun to answer', () => {
+    const { breaker, fails } = made();
+    fails(5, 0);
+    breaker.noteTrialSpeaks(breaker.begin(1_000, true)!);
+    expect([breaker.state(1_100), breaker.admits(1_100)]).toEqual(['half-open', true]);
+  });
+
+  it('takes no word and keeps no place for a trial that began before it opened last', () => {
+    const { breaker, fails } = made({ openMaxMs: 5_000 });
+    fails(5, 0);
+    const [silent, failing] = [breaker.begin(5_000)!, breaker.begin(5_000, true)!];
+    breaker.record('failure', failing, 5_100, 0);
+    breaker.endTrial(failing, 5_100);
+    expect(breaker.admits(10_100)).toBe(true);
+    breaker.begin(10_100);
+    breaker.record('failure', silent, 10_200, 0);
+    breaker.endTrial(silent, 10_200);
+    expect([breaker.state(10_200), breaker.admits(10_200)]).toEqual(['half-open', false]);
   });
 
   it('is not closed or lengthened by what was asked before it opened', () => {
     const { breaker, fails } = made();
     fails(5, 0);
     const untilMs = breaker.openUntilMs;
-    breaker.record('success', false, 10, 0);
-    breaker.record('failure', false, 20, 0);
+    breaker.record('success', undefined, 10, 0);
+    breaker.record('failure', undefined, 20, 0);
     expect([breaker.state(30), breaker.openUntilMs]).toEqual(['open', untilMs]);
   });
 });
@@ -154,7 +193,7 @@ describe('whatever happens', () => {
     fc.assert(
       fc.property(steps, fc.integer({ min: 1, max: 3 }), (all, halfOpenAttempts) => {
         const { breaker } = made({ halfOpenAttempts, consecutive: 2, minAttempts: 4 });
-        const live: boolean[] = [];
+        const live: (number | undefined)[] = [];
         let nowMs = 0;
         for (const [what, afterMs, random] of all) {
           nowMs += afterMs;
@@ -162,15 +201,18 @@ describe('whatever happens', () => {
           if (what === 'begin') {
             if (breaker.admits(nowMs)) live.push(breaker.begin(nowMs));
           } else {
-            const isTrial = live.shift();
-            if (isTrial === undefined) continue;
-            if (what !== 'drop') breaker.record(what === 'success' ? 'success' : 'failure', isTrial, nowMs, random);
-            if (isTrial) breaker.endTrial();
+            if (live.length === 0) continue;
+            const trial = live.shift();
+            if (what !== 'drop') breaker.record(what === 'success' ? 'success' : 'failure', trial, nowMs, random);
+            if (trial !== undefined) breaker.endTrial(trial, nowMs);
           }
           const after = breaker.state(nowMs);
           const moves = { closed: ['closed', 'open'], open: ['open'], 'half-open': ['half-open', 'open', 'closed'] };
           expect(moves[before]).toContain(after);
-          expect(live.filter(Boolean).length).toBeLessThanOrEqual(halfOpenAttempts);
+          const ofThisOpening = live.filter(
+            (trial) => trial !== undefined && trial === Math.max(...live.map((t) => t ?? 0)),
+          );
+          expect(ofThisOpening.length).toBeLessThanOrEqual(halfOpenAttempts);
         }
       }),
       { numRuns: 1_000 },

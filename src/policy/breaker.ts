@@ -12,9 +12,13 @@ import type { Policy } from './policy.js';
 
 export type BreakerState = 'closed' | 'half-open' | 'open';
 type BreakerPolicy = Policy['breaker'];
+/** After which opening the trial was made: what began before a later one says nothing new, and takes no place of it. */
+export type Trial = number;
 
 /** The window slides in tenths: exact enough for a rate, and ten numbers of memory. */
 const BUCKETS = 10;
+/** Of no window, however young the clock is. */
+const EMPTY = -Infinity;
 /** Each further opening without a good answer between lasts twice as long, up to `openMaxMs`. */
 const OPEN_GROWTH = 2;
 /** Drawn from the last fifth: replicas do not come back in step, and it is never much shorter than it says. */
@@ -31,14 +35,18 @@ interface Bucket {
 
 export class CircuitBreaker {
   readonly #policy: BreakerPolicy;
-  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({ tenth: -1, attempts: 0, failures: 0 }));
+  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({ tenth: EMPTY, attempts: 0, failures: 0 }));
   #state: BreakerState = 'closed';
   #consecutive = 0;
+  /** Without a good answer between. */
   #openings = 0;
+  #lastOpening: Trial = 0;
   #openUntilMs = 0;
   #trialsLive = 0;
   #trialsGood = 0;
   #closedAtMs = -Infinity;
+  /** A trial has answered, or begun to, since it opened. */
+  #hasShownLife = false;
 
   constructor(policy: BreakerPolicy) {
     this.#policy = policy;
@@ -71,31 +79,39 @@ export class CircuitBreaker {
   /**
    * An attempt begins.
    * @param isForced it is made although the breaker is open, since every other model is down too: a trial all the same.
-   * @returns whether it is a trial: its outcome is to be told as such.
+   * @returns the trial that it is, to be told with its outcome; undefined: it is none.
    */
-  begin(nowMs: number, isForced = false): boolean {
-    if (this.state(nowMs) !== 'half-open' && !(isForced && this.#state === 'open')) return false;
+  begin(nowMs: number, isForced = false): Trial | undefined {
+    if (this.state(nowMs) !== 'half-open' && !(isForced && this.#state === 'open')) return undefined;
     this.#state = 'half-open';
     this.#trialsLive++;
-    return true;
+    return this.#lastOpening;
   }
 
   /**
    * An attempt ended in a way that says something of the model's health.
    * @param random uniform in [0, 1).
    */
-  record(outcome: 'success' | 'failure', isTrial: boolean, nowMs: number, random: number): void {
+  record(outcome: 'success' | 'failure', trial: Trial | undefined, nowMs: number, random: number): void {
+    const isTrial = trial === this.#lastOpening;
     this.#count(outcome, nowMs);
     if (outcome === 'failure') this.#fail(isTrial, nowMs, random);
     else this.#succeed(isTrial, nowMs);
   }
 
-  /**
-   * A trial has ended, or shown so much that the next one may begin (the first token of a stream); its outcome is recorded
-   * apart, where it says something of the model's health at all.
-   */
-  endTrial(): void {
-    this.#trialsLive = Math.max(0, this.#trialsLive - 1);
+  /** A trial has shown so much that the next one may begin (the first token of a stream); its outcome is recorded apart. */
+  noteTrialSpeaks(trial: Trial): void {
+    if (trial !== this.#lastOpening) return;
+    this.#hasShownLife = true;
+    this.#trialsLive--;
+  }
+
+  /** A trial has ended. One that was forced, and said nothing, has changed nothing: open it stays until its time. */
+  endTrial(trial: Trial, nowMs: number): void {
+    if (trial !== this.#lastOpening) return;
+    this.#trialsLive--;
+    const saysNothing = this.#trialsLive === 0 && !this.#hasShownLife;
+    if (this.#state === 'half-open' && saysNothing && nowMs < this.#openUntilMs) this.#state = 'open';
   }
 
   #fail(isTrial: boolean, nowMs: number, random: number): void {
@@ -113,11 +129,12 @@ export class CircuitBreaker {
     this.#consecutive = 0;
     if (this.#state !== 'half-open' || !isTrial) return;
     this.#trialsGood++;
+    this.#hasShownLife = true;
     if (this.#trialsGood < this.#policy.closeAfter) return;
     this.#state = 'closed';
     this.#openings = 0;
     this.#closedAtMs = nowMs;
-    for (const bucket of this.#buckets) bucket.tenth = -1;
+    for (const bucket of this.#buckets) bucket.tenth = EMPTY;
   }
 
   #open(nowMs: number, random: number): void {
@@ -125,8 +142,11 @@ export class CircuitBreaker {
     const lengthMs = Math.min(Math.max(openMs, openMaxMs), openMs * OPEN_GROWTH ** Math.min(this.#openings, 30));
     this.#state = 'open';
     this.#openings++;
+    this.#lastOpening++;
+    this.#trialsLive = 0;
     this.#openUntilMs = nowMs + lengthMs * (1 - JITTER_SHARE * random);
     this.#trialsGood = 0;
+    this.#hasShownLife = false;
     this.#consecutive = 0;
   }
 

@@ -69,24 +69,33 @@ export class Choice {
   again(moment: Moment): PlannedModel | undefined {
     return this.#asked.leastAsked(
       this.#retryable(moment)
-        .filter((c) => isOpen(c.availability))
+        .filter((c) => isOpen(c.availability) && !this.isTooLateFor(c.model, moment))
         .map((c) => c.model),
     );
   }
 
+  /** Whether this model can be asked now, which stands apart from whether it may be. */
+  canAsk(model: PlannedModel, moment: Moment): boolean {
+    return isOpen(this.availability(model, moment)) && !this.isTooLateFor(model, moment);
+  }
+
   /** The untried model whose rest, or open time, ends soonest, of those that may be tried all the same. */
   likeliest(moment: Moment): PlannedModel | undefined {
-    return soonest(this.#untried(moment).filter((c) => mayBeTriedAllTheSame(c.availability)))?.model;
+    const down = this.#untried(moment).filter((c) => mayBeTriedAllTheSame(c.availability));
+    return soonest(down.filter((c) => !isFull(c.availability) && !this.isTooLateFor(c.model, moment)))?.model;
   }
 
   /**
-   * When the first model is usable again that is worth waiting for; Infinity: none is. One that is open is not: who waited
-   * for it would come back with all the others that do, and be told much later what can be said now.
+   * When the first model is usable again that is worth waiting for, and in time; Infinity: none is. One that is open is
+   * not: who waited for it would come back with all the others that do, and be told much later what can be said now.
    */
   nextEndMs(moment: Moment): number {
     const named = this.#untried(moment).filter((c) => isWorthWaiting(c.availability));
     const again = this.#retryable(moment).filter((c) => c.availability.state === 'resting');
-    const first = soonest([...named, ...again]);
+    const inTime = [...named, ...again].filter(({ model, availability }) => {
+      return !this.isTooLateFor(model, { ...moment, nowMs: restEndMs(availability, moment.nowMs) });
+    });
+    const first = soonest(inTime);
     return first ? restEndMs(first.availability, moment.nowMs) : Infinity;
   }
 
@@ -103,10 +112,6 @@ export class Choice {
 
   availability(model: PlannedModel, { health, nowMs }: Moment): Availability {
     return health.availability(model.name, nowMs, this.#lot);
-  }
-
-  isUsable(model: PlannedModel, moment: Moment): boolean {
-    return isOpen(this.availability(model, moment));
   }
 
   isEligible(model: PlannedModel, { mustContinue }: Moment): boolean {
@@ -169,6 +174,10 @@ function mayBeTriedAllTheSame(availability: Availability): boolean {
     !availability.named &&
     (availability.reason === 'rate_limited' || traitsOf(availability.reason).hurtsHealth)
   );
+}
+
+function isFull(availability: Availability): boolean {
+  return availability.state === 'full' || 'isFull' in availability;
 }
 
 /** What may be tried all the same is not waited for. */

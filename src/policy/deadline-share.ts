@@ -17,9 +17,12 @@ export interface ShareRequest {
   readonly laterMs: readonly (number | undefined)[];
 }
 
+/** However fast it usually is: an attempt needs some time, or it need not be begun. */
+const LEAST_MS = 10;
+
 /** Where it does not suffice for all, the earlier model comes first: it gets what it usually takes. */
 export function shareOfDeadlineMs({ leftMs, timeoutMs, usualMs, laterMs }: ShareRequest): number {
   const equalMs = leftMs / (laterMs.length + 1);
   const reservedMs = laterMs.reduce<number>((sum, laterUsualMs) => sum + (laterUsualMs ?? equalMs), 0);
-  return Math.min(timeoutMs, leftMs, Math.max(leftMs - reservedMs, usualMs ?? equalMs));
+  return Math.min(timeoutMs, leftMs, Math.max(leftMs - reservedMs, usualMs ?? equalMs, LEAST_MS));
 }

@@ -18,9 +18,11 @@ export type Availability =
       readonly reason: FailureClass;
       /** The provider named the time: it is waited for, never probed into. */
       readonly named: boolean;
+      /** As many attempts as it takes are under way all the same. */
+      readonly isFull?: true;
     }
   /** Its breaker is open, or half-open with its trial under way. */
-  | { readonly state: 'open'; readonly untilMs: number };
+  | { readonly state: 'open'; readonly untilMs: number; readonly isFull?: true };
 
 export interface HealthView {
   /** @param lot uniform in [0, 1), one per request: decides who comes first while a model is ramping. */

@@ -38,6 +38,12 @@ describe('an open model', () => {
     expect(p.start().models).toBe('b');
   });
 
+  it('is not tried where as many attempts as it takes are under way', () => {
+    const p = open(open(new Play(plan(['a', 'b'])), 'a', 9_000), 'b', 4_000);
+    p.rests.set('b', { state: 'open', untilMs: p.nowMs + 4_000, isFull: true });
+    expect(p.start().models).toBe('a');
+  });
+
   it('is not waited for: who may not try gets an answer at once, with the time when one may', () => {
     const p = open(open(new Play(plan(['a', 'b'])), 'a', 9_000), 'b', 4_000);
     p.unlikelyTries = false;
@@ -90,6 +96,34 @@ describe('a model that is full', () => {
     const p = new Play(plan(['a', 'b'], { maxRetries: 0 }));
     p.full.set('b', false);
     expect(p.start().fail('server_error').verdict).toEqual({ type: 'exhausted', because: 'down', retryAfterMs: 1_000 });
+  });
+});
+
+describe('a model whose own deadline is shorter', () => {
+  const impatient = (name: string) => ({ name, options: { deadlineMs: 1_000 } });
+
+  it('is not asked again once that has passed', () => {
+    const p = play([impatient('a')], { maxRetries: 3 }).fail('network', 995);
+    expect([p.models, p.wake().models, p.verdict?.type]).toEqual(['a', 'a', 'exhausted']);
+  });
+
+  it('is not tried either, where every model is down', () => {
+    const p = play(['a', impatient('b')], { maxRetries: 0 });
+    p.rest('b', 90_000).fail('network', 2_000);
+    expect([p.models, p.verdict?.type]).toEqual(['a', 'exhausted']);
+  });
+
+  it('is not waited for beyond it: the answer comes at once', () => {
+    const p = new Play(plan([impatient('a')])).rest('a', 2_000, 'rate_limited', true).start();
+    expect(p.verdict).toEqual({ type: 'exhausted', because: 'rate_limited', retryAfterMs: 2_000 });
+  });
+});
+
+describe('an attempt', () => {
+  it('gets some time, however fast the model usually is and however long the next ones take', () => {
+    const p = new Play(plan(['a', 'b'], { deadlineMs: 5_000 }));
+    p.usualAnswerMs.set('a', 0.2).set('b', 8_000);
+    expect(p.start().asked[0]?.answerMs).toBe(10);
   });
 });
 

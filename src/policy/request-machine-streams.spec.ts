@@ -159,6 +159,21 @@ describe('a stream that broke in the caller’s hands', () => {
     expect(p.fail('invalid_request').verdict).toMatchObject({ type: 'broken', why: 'nobody-left' });
   });
 
+  it('is not asked for again in the last moment, nor of a model that has gone to rest', () => {
+    const models = ['a', { name: 'b', continuation: 'prefix' as const }];
+    const refused = () => streamed(models, { deadlineMs: 5_000, maxRetries: 0 }).speak().fail('stream_cut', 10, 'text');
+    expect(refused().fail('invalid_request', 4_995).models).toBe('a b');
+    expect(refused().rest('b', 90_000).fail('invalid_request').models).toBe('a b');
+  });
+
+  it('is asked for again beside a model that has been asked meanwhile', () => {
+    const models = ['a', { name: 'b', continuation: 'prefix' as const }, 'c'];
+    const p = streamed(models).speak().fail('stream_cut', 10, 'text').wakeAnyhow();
+    p.feed({ type: 'failed', attempt: 1, failure: failure('invalid_request'), delivered: 'nothing' });
+    expect([p.models, [...p.live]]).toEqual(['a b c b', [2, 3]]);
+    expect(p.speak(2).cancelled).toEqual(['3:cancelled beaten']);
+  });
+
   it('remembers that refusal', () => {
     const p = new Play(plan(['a', { name: 'b', continuation: 'vllm' as const }], {}, true));
     p.refusing.add('b');

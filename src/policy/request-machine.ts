@@ -126,8 +126,7 @@ export class RequestMachine {
     if (nowMs < state.untilMs) return { commands: [], wakeAtMs: state.untilMs };
     const { model } = state;
     const moment = this.#moment(health, nowMs);
-    const isReady = model && this.#choice.isUsable(model, moment) && this.#choice.canPay(moment);
-    if (isReady && !this.#choice.isTooLate(moment)) {
+    if (model && this.#choice.canAsk(model, moment) && this.#choice.canPay(moment)) {
       this.#asked.noteSameModelRetry(model);
       return this.#attempt(model, health, nowMs);
     }
@@ -152,14 +151,14 @@ export class RequestMachine {
     if (nowMs >= lone.overtakeAtMs) {
       lone.overtakeAtMs = Infinity;
       const next = this.#choice.firstFresh(moment);
-      if (next) return this.#attemptBeside(lone, next, { kind: 'overtake', from }, health, nowMs);
+      if (next) return this.#attempt(next, health, nowMs, { kind: 'overtake', from }, lone);
     }
     if (nowMs >= lone.hedgeAtMs) {
       lone.hedgeAtMs = Infinity;
       const mayHedge =
         this.#choice.canPay(moment) && health.mayHedge(this.#plan.chain, this.#plan.policy.hedge.maxShare);
       const next = mayHedge ? this.#choice.firstFresh(moment) : undefined;
-      if (next) return this.#attemptBeside(lone, next, { kind: 'hedge', from }, health, nowMs);
+      if (next) return this.#attempt(next, health, nowMs, { kind: 'hedge', from }, lone);
     }
     return { commands: [], ...this.#nextWake([lone]) };
   }
@@ -207,7 +206,9 @@ export class RequestMachine {
     // It had spoken, so the request had its first token; what comes now is another beginning.
     if (failed.hasSpoken) this.#clockStartMs = nowMs;
     const others = state.phase === 'asking' ? state.live.filter((l) => l !== failed) : [];
-    if (refusedTheWay(failed, failure)) return this.#attempt(model, health, nowMs, { by: 'prompt' });
+    if (refusedTheWay(failed, failure) && this.#choice.canAsk(model, this.#moment(health, nowMs))) {
+      return this.#attempt(model, health, nowMs, { by: 'prompt' }, ...others);
+    }
     const end = this.#endsHere(model, failure);
     if (end) return this.#finish(end, ...others.map(cancelled));
     const [other] = others;
@@ -252,7 +253,7 @@ export class RequestMachine {
     const moment = this.#moment(health, nowMs);
     const next = other.hasSpoken || this.#choice.isTooLate(moment) ? undefined : this.#choice.firstFresh(moment);
     const { lastFailed: from } = this.#asked;
-    if (next) return this.#attemptBeside(other, next, { kind: 'overtake', ...(from && { from }) }, health, nowMs);
+    if (next) return this.#attempt(next, health, nowMs, { kind: 'overtake', ...(from && { from }) }, other);
     this.#state = { phase: 'asking', live: [other] };
     return { commands: [], ...this.#nextWake([other]) };
   }
@@ -300,16 +301,12 @@ export class RequestMachine {
     return backoffMs(model.policy.backoff, this.#asked.retries, this.#random);
   }
 
-  #attempt(model: PlannedModel, health: HealthView, nowMs: number, more: AttemptMore = {}): Step {
+  /** @param beside what is under way already, one at most. */
+  #attempt(model: PlannedModel, health: HealthView, nowMs: number, more: AttemptMore = {}, ...beside: Live[]): Step {
     const { command, live } = this.#order(model, health, nowMs, more);
-    this.#state = { phase: 'asking', live: [live] };
-    return { commands: [command], ...this.#nextWake([live]) };
-  }
-
-  #attemptBeside(other: Live, model: PlannedModel, more: AttemptMore, health: HealthView, nowMs: number): Step {
-    const { command, live } = this.#order(model, health, nowMs, more);
-    this.#state = { phase: 'asking', live: [other, live] };
-    return { commands: [command], ...this.#nextWake([other, live]) };
+    const all = [...beside, live];
+    this.#state = { phase: 'asking', live: all };
+    return { commands: [command], ...this.#nextWake(all) };
   }
 
   #order(model: PlannedModel, health: HealthView, nowMs: number, more: AttemptMore): { command: Command; live: Live } {

@@ -34,3 +34,29 @@ it('stands still between timers, and lets a timer set another', () => {
   clock.advance(5);
   expect(seen).toEqual([20]);
 });
+
+it('leaps over what is due, which then fires late and in its order', () => {
+  const clock = new VirtualClock();
+  const seen: string[] = [];
+  for (const ms of [30, 10, 20]) clock.setTimer(ms, () => seen.push(`${ms} at ${clock.nowMs()}`));
+  clock.leap(25);
+  expect([seen, clock.nextTimerAtMs, clock.liveTimers]).toEqual([[], 10, 3]);
+  clock.advance(10);
+  expect(seen).toEqual(['10 at 25', '20 at 25', '30 at 30']);
+  expect([clock.nowMs(), clock.nextTimerAtMs, clock.liveTimers]).toEqual([35, Infinity, 0]);
+});
+
+it('counts a timer that was cancelled, twice or after it fired, once', () => {
+  const clock = new VirtualClock();
+  const cancels = [1, 2, 3].map((ms) => clock.setTimer(ms, () => {}));
+  clock.advance(1);
+  for (const cancel of [...cancels.slice(0, 2), ...cancels.slice(0, 2)]) cancel();
+  expect(clock.liveTimers).toBe(1);
+});
+
+it('does not notice that the wall clock was set back', () => {
+  const clock = new VirtualClock(1_000_000);
+  clock.advance(10);
+  clock.shiftWall(-5_000);
+  expect([clock.nowMs(), clock.wallEpochMs()]).toEqual([10, 995_010]);
+});

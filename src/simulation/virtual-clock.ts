@@ -2,7 +2,8 @@
  * Time that only moves when it is told to: what takes an hour in the world takes no time here, and happens in the same
  * order every time.
  *
- * Timers are kept in a binary heap by moment, then by the order in which they were set.
+ * Timers are kept in a binary heap by moment, then by the order in which they were set. It can leap, as the clock of a
+ * machine that slept: what was due in between fires late, in its order.
  */
 import type { Clock } from '../chain/clock.js';
 
@@ -17,6 +18,8 @@ export class VirtualClock implements Clock {
   readonly #heap: Timer[] = [];
   #nowMs = 0;
   #order = 0;
+  #liveTimers = 0;
+  #wallShiftMs = 0;
 
   /** @param startEpochMs the wall time of the clock's beginning. */
   constructor(startEpochMs = Date.UTC(2026, 0, 1)) {
@@ -28,13 +31,26 @@ export class VirtualClock implements Clock {
   }
 
   wallEpochMs(): number {
-    return this.#startEpochMs + this.#nowMs;
+    return this.#startEpochMs + this.#nowMs + this.#wallShiftMs;
+  }
+
+  /** How many timers are set and have neither fired nor been cancelled. */
+  get liveTimers(): number {
+    return this.#liveTimers;
+  }
+
+  /** When the next timer is due, which after a leap may be in the past; Infinity: none is set. */
+  get nextTimerAtMs(): number {
+    for (let first = this.#heap[0]; first && !first.fire; first = this.#heap[0]) this.#pop();
+    return this.#heap[0]?.atMs ?? Infinity;
   }
 
   setTimer(delayMs: number, fire: () => void): () => void {
     const timer: Timer = { atMs: this.#nowMs + Math.max(0, delayMs), order: this.#order++, fire };
     this.#push(timer);
+    this.#liveTimers++;
     return () => {
+      if (timer.fire) this.#liveTimers--;
       timer.fire = undefined;
     };
   }
@@ -44,8 +60,9 @@ export class VirtualClock implements Clock {
     for (let timer = this.#pop(); timer; timer = this.#pop()) {
       const { fire } = timer;
       if (!fire) continue;
-      this.#nowMs = timer.atMs;
+      this.#nowMs = Math.max(this.#nowMs, timer.atMs);
       timer.fire = undefined;
+      this.#liveTimers--;
       fire();
       return true;
     }
@@ -55,13 +72,18 @@ export class VirtualClock implements Clock {
   /** Fires everything that is due within the next `ms`, then stands there. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
-    while (this.#nextAtMs() <= untilMs) this.step();
+    while (this.nextTimerAtMs <= untilMs) this.step();
     this.#nowMs = untilMs;
   }
 
-  #nextAtMs(): number {
-    for (let first = this.#heap[0]; first && !first.fire; first = this.#heap[0]) this.#pop();
-    return this.#heap[0]?.atMs ?? Infinity;
+  /** Time has passed and nothing has fired yet: the process, or the whole machine, stood still. */
+  leap(ms: number): void {
+    this.#nowMs += ms;
+  }
+
+  /** The wall clock is set anew, by `ms`, forward or back; the monotonic clock does not notice. */
+  shiftWall(ms: number): void {
+    this.#wallShiftMs += ms;
   }
 
   #push(timer: Timer): void {

@@ -113,21 +113,24 @@ export function fixedCooldown(field: Field, models: readonly string[], random: (
 }
 
 export interface OurRules {
+  /** The chain `default` of it is asked. */
   readonly settings: Settings;
   readonly replicas: number;
   /** Replicas know what any of them learnt, at once: the best that a shared store could do. */
   readonly sharedState: boolean;
+  /** Another board, in experiments. */
+  readonly Board?: typeof ModelBoard;
 }
 
 export function ours(field: Field, rules: OurRules, random: () => number): Contestant {
-  const { settings, replicas, sharedState } = rules;
+  const { settings, replicas, sharedState, Board = ModelBoard } = rules;
   const routes = new Routes(settings);
   const request = { isContinuable: true, fallback: true, overHttp: false };
   const plans = [false, true].map((streaming) => routes.plan({}, { ...request, streaming }));
   const boards: ModelBoard[] = [];
   const runners = Array.from({ length: replicas }, (_, replica) => {
     const events = new ChainEvents();
-    const board = (sharedState && boards[0]) || new ModelBoard(boardModels(settings), events, random);
+    const board = (sharedState && boards[0]) || new Board(boardModels(settings), events, random);
     board.setBudgets(retryBudgets(settings));
     boards[replica] = board;
     return new ChainRunner({ board, events, clock: field.clock, random });

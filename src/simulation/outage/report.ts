@@ -46,6 +46,8 @@ export interface PolicyReport {
   readonly attemptsPerRequest: number;
   /** Attempts per request, of those that came while every model was down, after the first breaker window; null: none did. */
   readonly attemptsPerRequestInOutage: number | null;
+  /** Until the error, of the same requests; ms. */
+  readonly refusalMsInOutage: Spread | null;
   /** Retries: attempts at a model that the request had asked before, by all attempts; 0 to 1. */
   readonly retryShare: number;
   readonly costUsd: number;
@@ -77,11 +79,11 @@ export interface ModelLoad {
 
 export interface Recovery {
   readonly model: string;
-  /** From the model's recovery until it has answered a request again; null: it did not within the hour. */
+  /** From the model's recovery until a request came that it answered; null: none did within the hour. */
   readonly usedAgainMs: number | null;
   /** Until its share of the last 20 answers is nine tenths of what it was before. */
   readonly backMs: number | null;
-  /** Until a request came from which on 20 in a row were answered, by whomever. */
+  /** Until a request came from which on 19 of 20 were answered, by whomever. */
   readonly answeredAgainMs: number | null;
   /** Most attempts on it within one second of the minute after its recovery, by the requests of a usual second. */
   readonly peak: number;

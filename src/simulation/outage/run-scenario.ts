@@ -2,10 +2,9 @@
  * Plays one scenario in virtual time, once for each policy: the same requests, the same weather, the same luck. The same
  * seed gives the same report, byte by byte.
  */
-import type { Settings } from '../../config/settings.js';
 import { seededRandom } from '../latency-profile.js';
 import { VirtualClock } from '../virtual-clock.js';
-import { type Contestant, firstOnly, fixedCooldown, ours, plainLoop } from './contestants.js';
+import { type Contestant, firstOnly, fixedCooldown, ours, type OurRules, plainLoop } from './contestants.js';
 import { type Call, Field, type ModelNature } from './field.js';
 import type { Outage, PolicyName, PolicyReport, ScenarioReport } from './report.js';
 import { Tally, type TallyFrame } from './tally.js';
@@ -19,20 +18,16 @@ export interface Arrival {
   readonly outputTokens: number;
 }
 
-export interface Scenario {
+export interface Scenario extends OurRules {
   readonly name: string;
   /** One sentence: what happens in it. */
   readonly about: string;
   readonly spanMs: number;
-  /** The chain `default` of it is asked. */
-  readonly settings: Settings;
   /** In the order of the chain. */
   readonly natures: readonly ModelNature[];
   readonly streaming: boolean;
   /** Requests in the order of time; ends by itself or with the simulation. */
   readonly arrivals: (random: () => number) => Iterator<Arrival>;
-  readonly replicas: number;
-  readonly sharedState: boolean;
   /** What comes before is played and not counted; 0 where nothing is said. */
   readonly countedFromMs?: number;
 }

@@ -39,6 +39,7 @@ export class Tally implements FieldWatch {
   readonly #models: readonly ModelCount[];
   readonly #waits = new Samples();
   readonly #refusals = new Samples();
+  readonly #outageRefusals = new Samples();
   readonly #steps: StepCounts;
   readonly #recoveries: RecoveryWatch[] = [];
   #watched: RecoveryWatch[] = [];
@@ -112,6 +113,7 @@ export class Tally implements FieldWatch {
     if (this.#isInTotalOutage(startedAtMs)) {
       this.#outageRequests++;
       this.#outageAttempts += attempts;
+      if (answeredBy === undefined) this.#outageRefusals.add(waitMs);
     }
   }
 
@@ -127,6 +129,7 @@ export class Tally implements FieldWatch {
       attempts: this.#attempts,
       attemptsPerRequest: share(this.#attempts, requests),
       attemptsPerRequestInOutage: this.#outageRequests === 0 ? null : this.#outageAttempts / this.#outageRequests,
+      refusalMsInOutage: this.#outageRequests === 0 ? null : this.#outageRefusals.spread(),
       retryShare: share(this.#retries, this.#attempts),
       costUsd: this.#costUsd,
       models: this.#models.map((count, model) => this.#loadOf(model, count)),

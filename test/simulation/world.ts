@@ -1,0 +1,282 @@
+/**
+ * A random world, played from its seed: replicas with boards and drivers of their own, the same models with moods,
+ * callers who come and leave, clocks that leap, reloads in between. Whatever happens, everyone who watches must be
+ * content.
+ */
+import { createHash } from 'node:crypto';
+import { ChainRunner, type RunningRequest } from '../../src/chain/chain-runner.js';
+import { ChainEvents } from '../../src/chain/events.js';
+import { Routes } from '../../src/chain/routes.js';
+import { FAILURE_CLASSES, type FailureClass } from '../../src/policy/failure.js';
+import type { RequestPlan } from '../../src/policy/plan.js';
+import { VirtualClock } from '../../src/simulation/virtual-clock.js';
+import { Draw } from './draw.js';
+import { drawReload, drawShape, settingsOf, type WorldShape } from './draw-settings.js';
+import { FickleModels } from './fickle-models.js';
+import { drawMood } from './fickle-script.js';
+import { RestlessClock } from './restless-clock.js';
+import { WatchedBoard } from './watched-board.js';
+import { WatchedRequest } from './watched-request.js';
+
+export interface WorldStory {
+  readonly seed: number;
+  /** What was wrong, the first first; empty: nothing. */
+  readonly complaints: readonly string[];
+  readonly log: readonly string[];
+  /** Of the log. */
+  readonly hash: string;
+  readonly requests: number;
+  readonly attempts: number;
+}
+
+interface Replica {
+  readonly board: WatchedBoard;
+  readonly runner: ChainRunner;
+  shape: WorldShape;
+  routes: Routes;
+}
+
+interface Caller {
+  readonly request: WatchedRequest;
+  readonly running: RunningRequest;
+}
+
+/** More steps than any request can need in one moment: whoever takes them turns in a circle. */
+const MOST_STEPS_A_MOMENT = 5_000;
+const HOUR_MS = 3_600_000;
+
+export function playWorld(seed: number): WorldStory {
+  return new World(seed).play();
+}
+
+class World {
+  readonly #seed: number;
+  readonly #draw: Draw;
+  readonly #virtual = new VirtualClock();
+  readonly #clock: RestlessClock;
+  readonly #lateMs: number;
+  readonly #complaints: string[] = [];
+  readonly #log: string[] = [];
+  readonly #models: FickleModels;
+  readonly #replicas: Replica[];
+  readonly #callers = new Set<Caller>();
+  readonly #isStormy: boolean;
+  #requests = 0;
+  #attempts = 0;
+  #steps = { atMs: -1, count: 0 };
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    const draw = new Draw(seed);
+    this.#draw = draw;
+    this.#lateMs = draw.chance(0.5) ? 0 : draw.pick([1, 20, 300]);
+    this.#clock = new RestlessClock(this.#virtual, draw, this.#lateMs);
+    this.#isStormy = draw.chance(0.1);
+    const shape = drawShape(draw);
+    const usualMs = draw.pick([1, 20, 200, 2_000]);
+    this.#models = new FickleModels(
+      this.#clock,
+      draw,
+      new Map(shape.models.map(({ name }) => [name, draw.about(usualMs * draw.pick([1, 1, 10]))])),
+    );
+    this.#replicas = Array.from({ length: draw.pick([1, 1, 2, 3]) }, (_, i) => this.#newReplica(i, shape));
+  }
+
+  play(): WorldStory {
+    const draw = this.#draw;
+    const gapMs = draw.pick([0, 1, 10, 100, 1_000, 5_000]);
+    const arrivals = this.#isStormy ? draw.whole(40, 120) : draw.whole(5, 50);
+    for (let i = 0; i < arrivals && this.#isFine; i++) {
+      this.#pass(draw.chance(0.2) ? 0 : draw.about(gapMs));
+      this.#meddle();
+      if (this.#isFine) this.#arrive();
+    }
+    while (this.#isFine && this.#step());
+    if (this.#isFine) this.#judgeEnd();
+    return {
+      seed: this.#seed,
+      complaints: this.#complaints,
+      log: this.#log,
+      hash: createHash('sha1').update(this.#log.join('\n')).digest('hex'),
+      requests: this.#requests,
+      attempts: this.#attempts,
+    };
+  }
+
+  get #isFine(): boolean {
+    return this.#complaints.length === 0;
+  }
+
+  #newReplica(index: number, shape: WorldShape): Replica {
+    const events = new ChainEvents();
+    const { random } = this.#draw;
+    const complain = (what: string): void => this.#complain(`replica ${index}: ${what}`);
+    const board = new WatchedBoard(events, random, complain);
+    const settings = settingsOf(shape);
+    board.reload(settings);
+    events.on('breaker.changed', ({ model, state }) => this.#say(`${index} breaker ${model} ${state}`));
+    events.on('model.rested', ({ model, reason, restMs }) => this.#say(`${index} rest ${model} ${reason} ${restMs}`));
+    const runner = new ChainRunner({ board, events, clock: this.#clock, random });
+    return { board, runner, shape, routes: new Routes(settings) };
+  }
+
+  /** What happens beside the requests. */
+  #meddle(): void {
+    const draw = this.#draw;
+    for (const { name } of this.#replicas[0]!.shape.models) {
+      if (draw.chance(0.08)) this.#setMood(name);
+    }
+    if (draw.chance(0.1)) this.#leave();
+    if (draw.chance(0.03)) this.#reload();
+    if (draw.chance(0.03)) this.#leap();
+    if (draw.chance(0.02)) this.#virtual.shiftWall(draw.pick([-60_000, -HOUR_MS, 60_000]));
+    if (draw.chance(0.2)) this.#blather();
+  }
+
+  #setMood(model: string): void {
+    const mood = drawMood(this.#draw, this.#virtual.nowMs(), this.#isStormy);
+    this.#say(`${model} is ${JSON.stringify(mood)}`);
+    this.#models.setMood(model, mood);
+  }
+
+  #arrive(): void {
+    const draw = this.#draw;
+    const replica = draw.pick(this.#replicas);
+    const plan = this.#drawPlan(replica);
+    const name = `r${this.#requests++}`;
+    const takeBegun = () => {
+      const { lastBegun } = replica.board;
+      replica.board.lastBegun = undefined;
+      return lastBegun;
+    };
+    const request = new WatchedRequest({
+      name,
+      plan,
+      nowMs: () => this.#virtual.nowMs(),
+      log: (line) => this.#say(line),
+      complain: (what) => this.#complain(what),
+      takeBegun,
+      ask: (order, handler) => {
+        this.#attempts++;
+        return this.#models.ask(order, plan.streaming, handler);
+      },
+    });
+    const who = `${name} comes to ${this.#replicas.indexOf(replica)}`;
+    this.#say(
+      `${who} for ${plan.models.map((m) => m.name).join()} ${plan.streaming ? 'streaming' : 'plain'} within ${plan.deadlineMs}`,
+    );
+    const drills = draw.maybe(0.03, () => new Map([[plan.models[0]!.name, draw.pick(DRILLABLE)]]));
+    const running = replica.runner.start({
+      requestId: name,
+      plan,
+      ask: (order, handler) => request.ask(order, handler),
+      sink: request,
+      ...(drills && { drills }),
+    });
+    if (!request.isFinished) this.#callers.add({ request, running });
+    if (draw.chance(0.05)) {
+      running.pause();
+      this.#clock.setTimer(draw.about(100), () => running.resume());
+    }
+  }
+
+  #drawPlan({ routes, shape }: Replica): RequestPlan {
+    const draw = this.#draw;
+    const names = shape.models.map((model) => model.name);
+    const chain = draw.pick(shape.chains).name;
+    const route = draw.pick([{}, { chain }, { chain }, { model: draw.pick(names) }, { models: draw.shuffled(names) }]);
+    const deadlineMs = draw.maybe(0.2, () => draw.pick([1, 30, 1_000, 10_000]));
+    return routes.plan(route, {
+      overHttp: false,
+      streaming: draw.chance(0.5),
+      isContinuable: draw.chance(0.8),
+      fallback: draw.chance(0.95),
+      ...(deadlineMs !== undefined && { deadlineMs }),
+    });
+  }
+
+  #leave(): void {
+    const leaving = [...this.#callers].at(this.#draw.whole(0, this.#callers.size));
+    if (!leaving) return;
+    this.#say('a caller leaves');
+    leaving.running.cancel();
+    if (!leaving.request.isFinished) this.#complain('a caller left, and its request goes on');
+    this.#callers.delete(leaving);
+  }
+
+  #reload(): void {
+    const replica = this.#draw.pick(this.#replicas);
+    replica.shape = drawReload(replica.shape, this.#draw);
+    const settings = settingsOf(replica.shape);
+    this.#say(`replica ${this.#replicas.indexOf(replica)} reloads`);
+    replica.board.reload(settings);
+    replica.routes = new Routes(settings);
+  }
+
+  /** The machine slept; when it wakes, the network may be heard before the timers. */
+  #leap(): void {
+    const ms = this.#draw.about(this.#draw.pick([1_000, 60_000, 400_000]));
+    this.#say(`time leaps by ${ms}`);
+    this.#virtual.leap(ms);
+    const live = [...this.#models.live];
+    for (const attempt of live) if (this.#draw.chance(0.3)) attempt.hurry();
+  }
+
+  /** What is over says something all the same: nobody may hear it. */
+  #blather(): void {
+    const attempt = this.#models.someoneOver();
+    if (!attempt) return;
+    const before = this.#visible();
+    attempt.blather(this.#draw);
+    if (this.#visible() !== before) this.#complain('what came after the end of an attempt changed something');
+  }
+
+  #visible(): string {
+    const nowMs = this.#virtual.nowMs();
+    const boards = this.#replicas.map(({ board }) => board.standings(nowMs));
+    return JSON.stringify([boards, this.#log.length, this.#virtual.liveTimers]);
+  }
+
+  #pass(ms: number): void {
+    const untilMs = this.#virtual.nowMs() + ms;
+    while (this.#isFine && this.#virtual.nextTimerAtMs <= untilMs) this.#step();
+    if (this.#isFine) this.#virtual.advance(Math.max(0, untilMs - this.#virtual.nowMs()));
+  }
+
+  /** @returns false where no timer is left. */
+  #step(): boolean {
+    const isMoving = this.#virtual.step();
+    const nowMs = this.#virtual.nowMs();
+    if (nowMs !== this.#steps.atMs) this.#steps = { atMs: nowMs, count: 0 };
+    if (++this.#steps.count > MOST_STEPS_A_MOMENT) this.#complain('turns in a circle');
+    for (const caller of this.#callers) if (caller.request.isFinished) this.#callers.delete(caller);
+    // What is due is late, for now: the clock may have leapt.
+    if (this.#virtual.nextTimerAtMs <= nowMs) return isMoving;
+    for (const { request } of this.#callers) {
+      if (request.isOverdue(nowMs, this.#lateMs + 1)) this.#complain('a request goes on after its deadline');
+    }
+    return isMoving;
+  }
+
+  #judgeEnd(): void {
+    if (this.#virtual.liveTimers > 0) this.#complain('timers are left');
+    if (this.#callers.size > 0) this.#complain(`${this.#callers.size} requests were never answered`);
+    // By then every rest and every open time is over.
+    this.#virtual.advance(2 * HOUR_MS);
+    for (const { board, runner } of this.#replicas) {
+      if (runner.liveCount > 0) this.#complain(`${runner.liveCount} requests live for ever`);
+      board.judgeEnd(this.#virtual.nowMs());
+    }
+  }
+
+  #say(line: string): void {
+    this.#log.push(`${this.#virtual.nowMs()} ${line}`);
+  }
+
+  #complain(what: string): void {
+    this.#say(`WRONG: ${what}`);
+    this.#complaints.push(what);
+  }
+}
+
+const DRILLABLE: readonly FailureClass[] = FAILURE_CLASSES.filter((c) => c !== 'cancelled');
