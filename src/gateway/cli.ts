@@ -62,6 +62,7 @@ function program(): Program {
     .option('--shared', 'replicas know what any of them learnt')
     .option('--stream', 'requests are streams')
     .option('--fail-under <percent>', 'exit with 1 where fewer requests are answered, in any scenario', percent)
+    .option('--suggest', 'also say which change of the settings would help, and by how much')
     .option('--html <file>', 'write a page with plots');
   runs(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
     .option('--cut-after <chars>', 'where it is cut', wholeFrom(0, MOST_CHARS), 120)

@@ -17,7 +17,7 @@ export const POLICY_WORDS: Readonly<Record<PolicyName, string>> = {
   'first only': 'asks the first model once, and no other',
   'plain loop': 'goes on to the next model at each failure, after a second of sleep, and gives up after three tries',
   'fixed cooldown':
-    'retries the same model twice, then falls back; a model that fails more than three times in a minute is left ' +
+    'retries the same model twice, then falls back; a model that fails more than half of its calls in a minute is left ' +
     'alone for 5 seconds: what common gateways do',
   ours: 'is this package, its own code with these settings',
 };

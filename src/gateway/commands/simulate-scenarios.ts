@@ -31,17 +31,24 @@ export interface ScenarioChoice {
   readonly stream?: boolean;
 }
 
+export interface ChosenScenario {
+  readonly scenario: Scenario;
+  /** Whether another order of the models is worth a try: not where the scenario breaks whichever is the first. */
+  readonly mayReorder: boolean;
+}
+
 /** @throws FallbackConfigError where there is no such chain. */
-export function chosenScenarios(choice: ScenarioChoice, configured: Settings): Scenario[] {
+export function chosenScenarios(choice: ScenarioChoice, configured: Settings): ChosenScenario[] {
   const settings = ofChain(configured, choice.chain);
   const names = choice.scenario ?? USUAL;
   return SCENARIO_KINDS.filter(({ name }) => names.includes(ALL) || names.includes(name)).map((kind) => {
-    return makeScenario(withRequests(kind, choice.requests), {
+    const scenario = makeScenario(withRequests(kind, choice.requests), {
       settings,
-      streaming: choice.stream === true,
+      ...(choice.stream && { streaming: true }),
       replicas: choice.replicas,
       sharedState: choice.shared === true,
     });
+    return { scenario, mayReorder: false };
   });
 }
 
