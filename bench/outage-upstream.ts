@@ -15,6 +15,8 @@ import { chunk, SERVER_ERROR, STREAM_END } from './wire.ts';
 /** The gateway's own limits end what hangs. */
 const NO_LIMITS = { answerMs: Infinity, idleMs: Infinity, totalMs: Infinity };
 const KEEP_ALIVE_MS = 60_000;
+/** The longest silence of a model that speaks. Every token of its own would be another bench. */
+const SILENCE_MS = 2_000;
 
 const [dist = '', planText = ''] = process.argv.slice(2);
 const plan: OutagePlan = JSON.parse(planText);
@@ -66,22 +68,26 @@ function answer(model: string, index: number, response: ServerResponse): void {
   if (!tries) asked.set(index, (tries = models.map(() => 0)));
   const call = { index, streaming: true, inputTokens: 0, outputTokens: outputTokens[index] ?? 1, asked: tries };
   current = index;
-  const running = field.ask(
-    call,
-    { model, limits: NO_LIMITS },
-    {
-      onFirstToken: () => response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' }),
-      onBytes: () => response.write(chunk({ role: 'assistant', content: 'Yes. ' }, null, 0)),
-      onEnd: (end) => {
-        if (end.type === 'failed') answerJson(response, 500, SERVER_ERROR);
-        else {
-          response.write(chunk({}, 'stop', 0));
-          response.end(STREAM_END);
-        }
-      },
+  let speaking: NodeJS.Timeout | undefined;
+  const handler = {
+    onFirstToken: () => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
+      const goOn = (): void => void response.write(chunk({ content: 'And so on. ' }, null, 0));
+      speaking = setInterval(goOn, SILENCE_MS / plan.faster);
     },
-  );
-  response.once('close', () => running.cancel());
+    onBytes: () => response.write(chunk({ role: 'assistant', content: 'Yes. ' }, null, 0)),
+    onEnd: ({ type }: { readonly type: 'completed' | 'failed' }) => {
+      clearInterval(speaking);
+      if (type === 'failed') return answerJson(response, 500, SERVER_ERROR);
+      response.write(chunk({}, 'stop', 0));
+      response.end(STREAM_END);
+    },
+  };
+  const running = field.ask(call, { model, limits: NO_LIMITS }, handler);
+  response.once('close', () => {
+    clearInterval(speaking);
+    running.cancel();
+  });
 }
 
 function answerJson(response: ServerResponse, status: number, json: string): void {
