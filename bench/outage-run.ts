@@ -20,6 +20,8 @@ export interface RunningOutage {
   /** Of bare requests that went past the app meanwhile; ms. What it has, the machine has. */
   readonly bareP99Ms: number;
   readonly statuses: Readonly<Record<number, number>>;
+  /** The most requests within one second, by those of a usual one: no model's peak can be below what callers do. */
+  readonly callersPeak: number;
 }
 
 /** For everyone to be ready. */
@@ -107,6 +109,7 @@ function count(
   const tally = new tallies.Tally(runs.frameOf(scenario, () => nowMs));
   const attemptsOf = new Map<number, number>();
   const statuses: Record<number, number> = {};
+  const perSecond = new Map<number, number>();
   const events: { readonly atMs: number; readonly tell: () => void }[] = [];
   for (const [atMs = 0, model = 0, isDown, isRetry, request = 0] of rowsOf(attempts, ATTEMPT_FIELDS)) {
     attemptsOf.set(request, (attemptsOf.get(request) ?? 0) + 1);
@@ -114,6 +117,8 @@ function count(
   }
   for (const [request = 0, sentAtMs = 0, waitMs = 0, model = -1, status = 0] of rowsOf(answers, ANSWER_FIELDS)) {
     statuses[status] = (statuses[status] ?? 0) + 1;
+    const second = Math.floor(sentAtMs / 1_000);
+    perSecond.set(second, (perSecond.get(second) ?? 0) + 1);
     const atMs = sentAtMs + waitMs;
     const tried = attemptsOf.get(request) ?? 0;
     events.push({ atMs, tell: () => tally.finished(sentAtMs, tried, model < 0 ? undefined : model, atMs) });
@@ -122,7 +127,7 @@ function count(
     nowMs = atMs;
     tell();
   }
-  return { report: tally.report('ours'), statuses };
+  return { report: tally.report('ours'), statuses, callersPeak: Math.max(...perSecond.values()) / plan.perSecond };
 }
 
 function* rowsOf(numbers: readonly number[], fields: number): Generator<readonly number[]> {
