@@ -141,7 +141,7 @@ export const OUTAGE_SHARE: Readonly<Record<Impact, number>> = { none: 0.075, min
 /**
  * The stages of an incident, as parts of its length. `fixed`: OpenAI's take 0.72 h to investigate, 1.63 h to repair and
  * 1.46 h to watch until they are closed (ICPE '25), so that the trouble ends at 0.62; the outage minutes of days with a
- * major incident say 0.64. `recovering`: traffic comes back in steps before that ("limit traffic, ramp slowly", OpenAI
+ * major incident say 0.64. `recovering`: traffic comes back in steps before that (traffic limited, then ramped slowly: OpenAI
  * 2023-11-08); of the 262 min of 2024-12-11, the API was substantially back after 140.
  */
 export const STAGES = { recovering: 0.53, fixed: 0.62 } as const;

@@ -29,8 +29,8 @@ const HOUR_MS = 3_600_000;
 const WARM_UP_GAPS = 30;
 
 /**
- * What failing requests see. Post-mortems name 500, 502 and 503, refusals for load, and gateways that give up on a
- * silent server; how often which is an assumption.
+ * What failing requests see: errors, refusals for load, gateways that give up on a silent server. A post-mortem names 502
+ * and 503 (OpenAI, 2023-11-08); how often which is an assumption.
  */
 const FACES = [
   { share: 0.6, failsWith: 'server_error', errorMs: 150 },
