@@ -33,15 +33,14 @@ export interface AttemptOrder {
 
 /**
  * Hears of one request: for a stream one `onCommit`, then bytes; for every request exactly one `onFinish`, last. A stream
- * that is gone on with says `onBreak` when it broke and `onResume` before the next model's bytes.
+ * that is gone on with says `onResume` before the next model's bytes.
  */
 export interface RequestSink {
   /** Streamed: a model has spoken, but what it says is held back. */
-  onHeld?(soFar: RequestSoFar): void;
+  onHeld?(): void;
   /** Streamed: the first token is there; what it says is what the headers tell. */
   onCommit(soFar: RequestSoFar): void;
   onBytes(bytes: Uint8Array): void;
-  onBreak?(): void;
   onResume?(soFar: RequestSoFar): void;
   onFinish(result: RequestResult): void;
 }
@@ -79,6 +78,8 @@ export interface ChainRequest {
 }
 
 export interface RunningRequest {
+  /** What is known by now; `model`: the one that has spoken. */
+  readonly soFar: RequestSoFar;
   /** The caller left: every attempt is aborted at once. Harmless after the end. */
   cancel(): void;
   pause(): void;
@@ -153,6 +154,8 @@ class RequestRun implements RunningRequest {
   /** Whose bytes go to the caller. */
   #committed: Attempt | undefined;
   #hasCommitted = false;
+  /** Has spoken, but is held back. */
+  #held: Attempt | undefined;
   #firstTokenAtMs: number | undefined;
   #isPaused = false;
   /** What the caller holds of a stream that broke. */
@@ -185,6 +188,10 @@ class RequestRun implements RunningRequest {
 
   shutDown(): void {
     this.#context.runInAsyncScope(() => this.#take({ type: 'cancelled', because: 'shut-down' }));
+  }
+
+  get soFar(): RequestSoFar {
+    return this.#soFar(this.#committed ?? this.#held, this.#deps.clock.nowMs());
   }
 
   pause(): void {
@@ -315,9 +322,11 @@ class RequestRun implements RunningRequest {
         if (attempt.record) return;
         const nowMs = this.#deps.clock.nowMs();
         attempt.ttftMs ??= nowMs - attempt.startedAtMs;
-        if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim);
+        if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim, nowMs);
         this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
-        if (held && !this.#hasCommitted && !this.#isFinished) this.#request.sink.onHeld?.(this.#soFar(attempt, nowMs));
+        if (!held || this.#hasCommitted || this.#isFinished) return;
+        this.#held = attempt;
+        this.#request.sink.onHeld?.();
       },
       onBytes: (bytes) => {
         if (this.#committed === attempt && !this.#isFinished) this.#request.sink.onBytes(bytes);
@@ -329,6 +338,7 @@ class RequestRun implements RunningRequest {
   }
 
   #endAttempt(attempt: Attempt, end: AttemptEnd): void {
+    if (this.#held === attempt) this.#held = undefined;
     if (end.type === 'completed') {
       attempt.end = end;
       this.#book(attempt, end.outcome, end.usage, end.status);
@@ -337,10 +347,8 @@ class RequestRun implements RunningRequest {
     }
     const judged = this.#judge(attempt, end);
     this.#book(attempt, judged.failure.class, end.usage, end.failure.status, judged);
-    const wasDelivered = this.#committed === attempt;
-    if (wasDelivered) this.#keep(end);
+    if (this.#committed === attempt) this.#keep(end);
     this.#take({ type: 'failed', attempt: attempt.id, failure: judged.failure, delivered: end.delivered });
-    if (wasDelivered && !this.#isFinished) this.#request.sink.onBreak?.();
   }
 
   /** A caller's fault in a storm of them is taken for the provider's, where another model can tell. */

@@ -40,8 +40,8 @@ export interface AnswerStreamSource {
   readonly signal?: AbortSignal;
   /** What comes before the asking. @returns what asks. */
   readonly prepare: () => Promise<(sink: RequestSink) => RunningRequest>;
-  /** True when the stream broke and another model is being asked to go on; false once one does. */
-  readonly onWaiting?: (isWaiting: boolean) => void;
+  /** The first token is there; it may be a thought, which no chunk tells. */
+  readonly onCommit?: (soFar: RequestSoFar) => void;
   /** Before `result` resolves. */
   readonly onAnswered: (message: OpenAI.ChatCompletionMessage) => Promise<void>;
 }
@@ -61,9 +61,8 @@ export class AnswerStream implements ChatStream, RequestSink {
   readonly #result = Promise.withResolvers<ChatResult>();
   readonly #onSignal = () => this.#abort(this.#source.signal?.reason);
   #running: RunningRequest | undefined;
-  #soFar: RequestSoFar | undefined;
-  /** Who has gone on with the text, where it broke. */
-  #writer: string | undefined;
+  /** Whose text it is now. */
+  #writer = '';
   /** What a chunk without text told of who goes on; the next one with text tells it. */
   #untold: ChatChunk['fallback'];
   #ending: Ending | undefined;
@@ -137,25 +136,12 @@ export class AnswerStream implements ChatStream, RequestSink {
   }
 
   onCommit(soFar: RequestSoFar): void {
-    this.#soFar = soFar;
-  }
-
-  onBreak(): void {
-    this.#source.onWaiting?.(true);
+    this.#writer = soFar.model ?? '';
+    this.#source.onCommit?.(soFar);
   }
 
   onResume(soFar: RequestSoFar): void {
     this.#writer = soFar.model ?? '';
-    this.#source.onWaiting?.(false);
-  }
-
-  /** What was true when the first token came; undefined until then. Whoever goes on later stands in the chunks. */
-  get soFar(): RequestSoFar | undefined {
-    return this.#soFar;
-  }
-
-  get #model(): string {
-    return this.#writer ?? this.#soFar?.model ?? '';
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -194,7 +180,7 @@ export class AnswerStream implements ChatStream, RequestSink {
       finishReason: choice?.finish_reason ?? 'stop',
       ...(completion.usage && { usage: completion.usage }),
       completion,
-      model: result.model ?? this.#model,
+      model: result.model ?? this.#writer,
       fallbackUsed: result.fallbackUsed,
       attempts: result.attempts,
       latencyMs: Math.round(result.latencyMs),
@@ -208,7 +194,7 @@ export class AnswerStream implements ChatStream, RequestSink {
     if (!delta) return;
     const fallback = this.#untold;
     this.#untold = undefined;
-    const value: ChatChunk = { id: chunk.id, model: this.#model, delta, ...(fallback && { fallback }) };
+    const value: ChatChunk = { id: chunk.id, model: this.#writer, delta, ...(fallback && { fallback }) };
     const reader = this.#waiting.shift();
     if (reader) reader.resolve({ done: false, value });
     else this.#queue.push(value);

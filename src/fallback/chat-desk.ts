@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
-import type { RequestResult, RequestSink } from '../chain/chain-runner.js';
+import type { RequestResult, RequestSink, RequestSoFar } from '../chain/chain-runner.js';
 import { bodyAskingForUsage, bodyFromParams, type BodyTarget, type ChatBody } from '../chain/chat-body.js';
 import type { ChatCall, Engine } from '../chain/engine.js';
 import { FallbackRejectedError, errorOf } from '../chain/errors.js';
@@ -22,7 +22,7 @@ export interface DeskOptions extends ChatOptions {
   requestId?: string;
   drills?: ReadonlyMap<string, FailureClass>;
   /** See AnswerStreamSource. */
-  onWaiting?: (isWaiting: boolean) => void;
+  onCommit?: (soFar: RequestSoFar) => void;
 }
 
 const HOST_OWNER = 'host';
@@ -55,7 +55,7 @@ export class ChatDesk {
   stream(input: ChatInput, options: DeskOptions = {}): AnswerStream {
     return new AnswerStream({
       ...(options.signal && { signal: options.signal }),
-      ...(options.onWaiting && { onWaiting: options.onWaiting }),
+      ...(options.onCommit && { onCommit: options.onCommit }),
       prepare: async () => {
         const asked = messagesOf(input);
         const call = callOf(conversationBody(asked, await this.#historyOf(options), options, true), options);

@@ -1,18 +1,22 @@
 /** The commands of `npx nestjs-llm-fallback`: what they are called, what they take, what they exit with. */
-import { readFileSync } from 'node:fs';
 import { Command as Program, CommanderError, InvalidArgumentError } from 'commander';
 import { check } from './commands/check.js';
 import type { Command, CommandOptions } from './commands/command-run.js';
 import { demo } from './commands/demo.js';
 import { drill } from './commands/drill.js';
 import { perf, type PerfOptions } from './commands/perf.js';
+import { simulate, type SimulateOptions } from './commands/simulate.js';
+import { isScenario, SCENARIO_HELP, SCENARIO_NAMES } from './commands/simulate-scenarios.js';
 import { verify, type VerifyOptions } from './commands/verify.js';
+import { packageVersion } from './package-version.js';
 import { explainFailedStart, serve } from './serve.js';
 
 const EXIT_USAGE = 2;
 const MOST_REQUESTS = 1_000_000;
 const MOST_AT_A_TIME = 1_000;
 const MOST_CHARS = 100_000;
+const MOST_SEED = 999_999_999;
+const MOST_REPLICAS = 100;
 
 /** @param argv as the process has it. Ends the process, but for `serve`. */
 export async function runCli(argv: readonly string[]): Promise<void> {
@@ -28,7 +32,7 @@ export async function runCli(argv: readonly string[]): Promise<void> {
 function program(): Program {
   const all = new Program('nestjs-llm-fallback')
     .description('Keeps an application answering when a language model fails.')
-    .version(version())
+    .version(packageVersion())
     .exitOverride()
     .showHelpAfterError()
     .configureOutput({ outputError: (text, write) => write(text) });
@@ -45,6 +49,23 @@ function program(): Program {
     .option('--strict', 'fail on advice, too')
     .option('--explain', 'print every effective value and where it came from');
   add('drill', 'put every fault on every edge of the chains and see whether it falls back', drill);
+  add<SimulateOptions>(
+    'simulate',
+    'put the chain through an outage, in simulated time, beside other policies',
+    simulate,
+  )
+    .option('--scenario <name>', `may stand several times: ${SCENARIO_HELP}`, scenarioName)
+    .option('--seed <n>', 'the same seed, the same luck', wholeFrom(0, MOST_SEED), 1)
+    .option('--chain <name>', 'which chain, instead of the default one')
+    .option('--requests <n>', 'about so many in each scenario, instead of its own', wholeFrom(1, MOST_REQUESTS))
+    .option('--replicas <n>', 'how many of the gateway share the requests', wholeFrom(1, MOST_REPLICAS), 1)
+    .option('--shared', 'replicas know what any of them learnt')
+    .option('--stream', 'requests are streams')
+    .option('--incidents <file>', 'a table of incidents of your own, as a scenario')
+    .option('--log <file>', 'requests of your own: logs/fallback.log, or a table of times and tokens')
+    .option('--fail-under <percent>', 'exit with 1 where fewer requests are answered, in any scenario', percent)
+    .option('--suggest', 'also say which change of the settings would help, and by how much')
+    .option('--html <file>', 'write a page with plots');
   runs(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
     .option('--cut-after <chars>', 'where it is cut', wholeFrom(0, MOST_CHARS), 120)
     .option('--question <text>', 'what is asked', 'What is a fallback?');
@@ -62,6 +83,8 @@ function configured(command: Program): Program {
 function runs<O extends CommandOptions>(command: Program, run: Command<O>): Program {
   return command.option('--json', 'one JSON document, for programs').action(async (options: O) => {
     const exitCode = await run(options, { out: process.stdout, progress: process.stderr });
+    // A long document is not out yet where standard output is a pipe that is written in the background.
+    await new Promise((written) => process.stdout.write('', written));
     process.exit(exitCode);
   });
 }
@@ -74,14 +97,19 @@ function wholeFrom(least: number, most: number): (text: string) => number {
   };
 }
 
+function scenarioName(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (isScenario(text)) return [...(before ?? []), text];
+  throw new InvalidArgumentError(`expected one of ${SCENARIO_NAMES.join(', ')}, or all.`);
+}
+
+function percent(text: string): number {
+  const value = /^\d{1,3}(\.\d{1,9})?$/.test(text) ? Number(text) : NaN;
+  if (value <= 100) return value;
+  throw new InvalidArgumentError('expected a number from 0 to 100.');
+}
+
 function httpUrl(text: string): string {
   const isHttp = URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
   if (isHttp) return text;
   throw new InvalidArgumentError('expected an http:// or https:// address.');
-}
-
-function version(): string {
-  const manifest: unknown = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const isNamed = typeof manifest === 'object' && manifest !== null && 'version' in manifest;
-  return isNamed ? String(manifest.version) : 'unknown';
 }

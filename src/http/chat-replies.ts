@@ -2,11 +2,12 @@
  * The answers of `POST /chat`: one object, or a stream of the text as it comes, then that object, then `[DONE]`.
  */
 import { once } from 'node:events';
+import type { RequestSoFar } from '../chain/chain-runner.js';
 import type { AnswerStream } from '../fallback/answer-stream.js';
 import type { ChatResult } from '../fallback/call-options.js';
 import { answerHeaders } from './call-headers.js';
 import type { Exchange } from './exchange.js';
-import { Heartbeat, HEARTBEAT_MS } from './heartbeat.js';
+import { Heartbeat } from './heartbeat.js';
 import { DONE, EVENT_STREAM_HEADERS, sendJson } from './replies.js';
 
 export interface ChatReplyContext {
@@ -21,32 +22,31 @@ export function replyWhole({ exchange, simulated }: ChatReplyContext, result: Ch
 }
 
 /**
- * @param ask starts the stream; told while it waits for another model to go on with it.
+ * @param ask starts the stream; told when its first token is there, be it a thought.
  * @throws what the stream throws; where headers are out, the caller still gets it as an event.
  */
 export async function replyWithStream(
   { exchange, simulated, left }: ChatReplyContext,
-  ask: (onWaiting: (isWaiting: boolean) => void) => AnswerStream,
+  ask: (onCommit: (soFar: RequestSoFar) => void) => AnswerStream,
 ): Promise<void> {
   const { response, requestId } = exchange;
   const heartbeat = new Heartbeat(response);
-  const stream = ask((isWaiting) => (isWaiting ? heartbeat.start(HEARTBEAT_MS) : heartbeat.stop()));
-  const begin = (): void => {
-    if (response.headersSent) return;
-    response.writeHead(200, { ...answerHeaders(requestId, stream.soFar, simulated), ...EVENT_STREAM_HEADERS });
-  };
+  const stream = ask((soFar) => {
+    if (response.headersSent || response.destroyed) return;
+    response.writeHead(200, { ...answerHeaders(requestId, soFar, simulated), ...EVENT_STREAM_HEADERS });
+    response.flushHeaders();
+    heartbeat.start();
+  });
   try {
     for await (const { id, model, delta, fallback } of stream) {
-      begin();
+      heartbeat.hasWritten = true;
       const event = { id, model, delta, ...(fallback && { fallback }) };
       if (!response.write(eventOf(event))) await once(response, 'drain', { signal: left });
     }
   } finally {
     heartbeat.stop();
   }
-  const result = await stream.result;
-  begin();
-  response.write(eventOf(chatAnswer(result)));
+  response.write(eventOf(chatAnswer(await stream.result)));
   response.end(DONE);
 }
 

@@ -37,7 +37,7 @@ export class ChatController {
       if (rules.fallback === false) options.fallback = false;
       const context = { exchange, simulated: this.#engine.settings.simulated, left: left.signal };
       if (body.stream) {
-        await replyWithStream(context, (onWaiting) => this.#desk.stream(body.message, { ...options, onWaiting }));
+        await replyWithStream(context, (onCommit) => this.#desk.stream(body.message, { ...options, onCommit }));
       } else replyWhole(context, await this.#desk.chat(body.message, options));
     } catch (error) {
       if (!left.signal.aborted) sendError(exchange, error, this.#headersOf(exchange, error));

@@ -7,7 +7,7 @@ import { errorOf } from '../chain/errors.js';
 import { traceText } from '../chain/trace-text.js';
 import { answerHeaders } from './call-headers.js';
 import type { Exchange } from './exchange.js';
-import { Heartbeat, HEARTBEAT_MS } from './heartbeat.js';
+import { Heartbeat } from './heartbeat.js';
 import { errorBodyOf, retryHeadersOf, statusOf } from './http-error.js';
 
 export interface ReplyContext {
@@ -77,13 +77,14 @@ export class WholeReply implements RequestSink {
 
 /**
  * The events as they came; headers go out with the first token, or once what is held (tool calls) has been held for long.
- * While a broken stream is being gone on with, comments keep the connection alive.
+ * From then on, comments keep the connection alive while there is nothing to say.
  */
 export class StreamedReply implements RequestSink {
   readonly #context: ReplyContext;
   readonly #heartbeat: Heartbeat;
   #running: RunningRequest | undefined;
   #isHeldBack = false;
+  #heldTimer: NodeJS.Timeout | undefined;
   /** How many attempts the headers told of. */
   #toldAttempts = 0;
   #beganEarly = false;
@@ -98,31 +99,29 @@ export class StreamedReply implements RequestSink {
     this.#running = running;
   }
 
-  onHeld(soFar: RequestSoFar): void {
-    this.#heartbeat.start(HELD_LONG_MS, () => {
+  onHeld(): void {
+    this.#heldTimer ??= setTimeout(() => {
+      if (!this.#running) return;
       this.#beganEarly = true;
-      this.#begin(soFar);
-    });
+      this.#begin(this.#running.soFar);
+    }, HELD_LONG_MS);
   }
 
   onCommit(soFar: RequestSoFar): void {
-    this.#heartbeat.stop();
+    clearTimeout(this.#heldTimer);
     this.#begin(soFar);
     this.#context.exchange.response.on('drain', this.#onDrain);
   }
 
-  onBreak(): void {
-    this.#heartbeat.start(HEARTBEAT_MS);
-  }
-
   onBytes(bytes: Uint8Array): void {
-    this.#heartbeat.stop();
+    this.#heartbeat.hasWritten = true;
     if (this.#context.exchange.response.write(bytes) || this.#isHeldBack) return;
     this.#isHeldBack = true;
     this.#running?.pause();
   }
 
   onFinish(result: RequestResult): void {
+    clearTimeout(this.#heldTimer);
     this.#heartbeat.stop();
     const { exchange, simulated, chainName } = this.#context;
     if (result.verdict.type === 'cancelled') return;
@@ -138,6 +137,8 @@ export class StreamedReply implements RequestSink {
     this.#toldAttempts = soFar.attempts.length;
     const headers = answerHeaders(exchange.requestId, soFar, simulated);
     exchange.response.writeHead(200, { ...headers, ...EVENT_STREAM_HEADERS });
+    this.#heartbeat.start();
+    if (this.#beganEarly) this.#heartbeat.beat();
   }
 
   /** What the headers could not tell stands in a last chunk. */

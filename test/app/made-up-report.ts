@@ -72,7 +72,7 @@ function policyReport(policy: PolicyName, world: World): PolicyReport {
     attempts,
     attemptsPerRequest: attempts / requests,
     attemptsPerRequestInOutage: isAllDown ? STUBBORN[policy] * world.models.length : null,
-    refusalMsInOutage: null,
+    refusalMsInOutage: isAllDown ? { p50: 1, p99: 3, max: 9 } : null,
     retryShare: policy === 'first only' || policy === 'ours' ? 0 : 0.21,
     costUsd: answered * 0.00214,
     models: world.models.map((model, index) => loadOf(model, timeline.attempts[index]!, world, policy)),
@@ -80,7 +80,7 @@ function policyReport(policy: PolicyName, world: World): PolicyReport {
       const usedAgainMs = policy === 'plain loop' ? null : STUBBORN[policy] * 2_000 + 6_800;
       return toMs === null
         ? []
-        : [{ model, backMs: toMs, usedAgainMs, answeredAgainMs: 900, peak: policy === 'ours' ? 1.04 : 2.6 }];
+        : [{ model, usedAgainMs, backMs: 30_000, answeredAgainMs: 900, peak: policy === 'ours' ? 1.04 : 2.6 }];
     }),
     timeline,
   };

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { firstValueFrom, lastValueFrom, take, toArray } from 'rxjs';
 import { type ChatChunk, type ChatStream, FallbackExhaustedError } from '../../src/index.js';
 import { reply } from '../../src/testing.js';
+import { tells } from '../streams/stream-stage.js';
 import { contextOf, rejectionOf, twoModels } from './host.js';
 
 const unhandled: unknown[] = [];
@@ -226,6 +227,62 @@ describe('leaving a stream', () => {
     expect(await looped).toBe(reason);
     expect(await rejectionOf(stream.result)).toBe(reason);
     expect(await stage.first.calls[0]?.ended).toMatchObject({ how: 'left' });
+  });
+});
+
+describe('a stream whose model breaks', () => {
+  const text = 'One two three four five six seven.';
+  const breaks = tells(text, { until: 14, by: 'cut' });
+
+  it('goes on, says once who follows whom, and is one answer at the end', async () => {
+    await using stage = await twoModels(breaks, tells(text));
+    await using host = await contextOf(stage.options);
+    const stream = host.models.stream('Hi');
+    const chunks: ChatChunk[] = [];
+    for await (const chunk of stream) chunks.push(chunk);
+    expect(chunks.map(({ delta }) => delta).join('')).toBe(text);
+    expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
+    const second = chunks.findIndex(({ model }) => model === 'gpt-3.5-turbo');
+    const fallback = { from: 'gpt-4', to: 'gpt-3.5-turbo', reason: 'stream_cut' };
+    expect(chunks.map((chunk) => chunk.fallback)).toEqual(chunks.map((_, n) => (n === second ? fallback : undefined)));
+    const result = await stream.result;
+    expect(result).toMatchObject({
+      content: text,
+      model: 'gpt-3.5-turbo',
+      fallbackUsed: true,
+      attempts: [{ class: 'stream_cut' }, { class: 'ok' }],
+    });
+    expect(result.completion.choices).toMatchObject([{ message: { role: 'assistant', content: text } }]);
+    // 14 characters of the first, four tokens by our count; ten deltas of the second, what it repeats among them.
+    expect(result.usage).toMatchObject({ prompt_tokens: 9, completion_tokens: 4 + Math.ceil(text.length / 5) });
+  });
+
+  it('goes on in its text, as an Observable, and in a result that is awaited alone', async () => {
+    await using stage = await twoModels(breaks, tells(text));
+    await using host = await contextOf(stage.options);
+    expect(await textOf(host.models.stream('Hi'))).toBe(text);
+    const all = await lastValueFrom(host.models.stream('Hi').asObservable().pipe(toArray()));
+    expect(all.map(({ delta }) => delta).join('')).toBe(text);
+    expect(await host.models.stream('Hi').result).toMatchObject({ content: text });
+  });
+
+  it.each([
+    { why: 'while the next model is silent', next: reply.hang() },
+    { why: 'while the next one speaks', next: tells(text, { until: 24, by: 'stall' }) },
+  ])('is left at once, $why', async ({ next }) => {
+    await using stage = await twoModels(breaks, next);
+    await using host = await contextOf(stage.options);
+    const stream = host.models.stream('Hi');
+    const second = stage.second.waitForCall(1);
+    const iterator = stream[Symbol.asyncIterator]();
+    await iterator.next();
+    const { ended } = await second;
+    const leftAtMs = performance.now();
+    await iterator.return?.();
+    const { how, atMs } = await ended;
+    expect(how).toBe('left');
+    expect(atMs - leftAtMs).toBeLessThan(100);
+    expect(await rejectionOf(stream.result)).toMatchObject({ name: 'AbortError' });
   });
 });
 

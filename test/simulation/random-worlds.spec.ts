@@ -59,9 +59,12 @@ describe.skipIf(ONE !== undefined)('random worlds', () => {
   });
 });
 
-describe.runIf(ONE !== undefined)('the random world', () => {
-  it(`${ONE} keeps every promise`, () => {
-    const story = playFine(Number(ONE));
-    process.stdout.write(`${story.log.join('\n')}\n`);
+// Not skipped where nobody asked for it: a skipped test is a fault in CI.
+if (ONE !== undefined) {
+  describe('the random world', () => {
+    it(`${ONE} keeps every promise`, () => {
+      const story = playFine(Number(ONE));
+      process.stdout.write(`${story.log.join('\n')}\n`);
+    });
   });
-});
+}

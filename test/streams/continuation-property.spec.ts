@@ -120,31 +120,32 @@ class Caller implements RequestSink {
   finishes = 0;
   /** Output tokens of those whose text was delivered before they broke. */
   writtenTokens = 0;
-  readonly #attempts: readonly AttemptFinished[];
+  #isWriting = false;
   readonly #stage: MemoryStage;
   readonly #pausesAfter: number;
   readonly #parser = createParser({ onEvent: ({ data }) => this.#take(asObject(JSON.parse(data))) });
   readonly #decoder = new TextDecoder();
   #pieces = 0;
 
-  /** @param attempts as they have ended so far. */
-  constructor(stage: MemoryStage, attempts: readonly AttemptFinished[], pausesAfter: number) {
+  constructor(stage: MemoryStage, pausesAfter: number) {
     this.#stage = stage;
-    this.#attempts = attempts;
     this.#pausesAfter = pausesAfter;
   }
 
   onCommit({ model = '' }: RequestSoFar): void {
     this.writers.push(model);
+    this.#isWriting = true;
   }
 
-  onResume({ model = '' }: RequestSoFar): void {
-    this.writers.push(model);
+  onResume(soFar: RequestSoFar): void {
+    this.onCommit(soFar);
   }
 
-  /** Told right after it was booked. */
-  onBreak(): void {
-    this.writtenTokens += this.#attempts.at(-1)?.usage.outputTokens ?? 0;
+  /** While one writes, no other runs. */
+  onAttemptFinished({ failure, usage }: AttemptFinished): void {
+    if (!failure || !this.#isWriting) return;
+    this.#isWriting = false;
+    this.writtenTokens += usage.outputTokens;
   }
 
   onBytes(bytes: Uint8Array): void {
@@ -199,8 +200,11 @@ async function play(one: Run): Promise<Played1> {
     return tell(answer, telling, `id-${number}`, body['stream_options'] !== undefined);
   });
   const attempts: AttemptFinished[] = [];
-  stage.events.on('attempt.finished', (attempt) => attempts.push(attempt));
-  const caller = new Caller(stage, attempts, one.pausesAfter);
+  const caller = new Caller(stage, one.pausesAfter);
+  stage.events.on('attempt.finished', (attempt) => {
+    attempts.push(attempt);
+    caller.onAttemptFinished(attempt);
+  });
   const params = {
     messages: [QUESTION],
     stream: true,

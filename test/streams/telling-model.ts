@@ -47,9 +47,9 @@ export interface AskedToGoOn {
 }
 
 /** @throws where the request is neither the question nor one of the three ways of going on. */
-export function readAsked(body: JsonObject): AskedToGoOn | undefined {
-  const [question, soFar, instruction, ...more] = asArray(body['messages']).map(asObject);
-  if (JSON.stringify(question) !== JSON.stringify(QUESTION) || more.length > 0) throw new Error('not what was asked');
+export function readAsked(body: JsonObject, question = QUESTION): AskedToGoOn | undefined {
+  const [asked, soFar, instruction, ...more] = asArray(body['messages']).map(asObject);
+  if (JSON.stringify(asked) !== JSON.stringify(question) || more.length > 0) throw new Error('not what was asked');
   if (!soFar) return undefined;
   const { role, content: text, prefix } = soFar;
   if (role !== 'assistant' || typeof text !== 'string') throw new Error('no text to go on with');

@@ -2,8 +2,17 @@
  * What a simulation is judged by: each measure with its words, its meaning and its value for a policy. The rows of the
  * table in the terminal and of the one on the page.
  */
-import type { PolicyName, PolicyReport, Recovery, ScenarioReport } from '../../simulation/outage/report.js';
-import { costText, countText, durationText, NOTHING, percentText, plainNumber, timesText } from './simulate-words.js';
+import type { ModelLoad, PolicyName, PolicyReport, Recovery, ScenarioReport } from '../../simulation/outage/report.js';
+import {
+  costText,
+  countOf,
+  countText,
+  durationText,
+  NOTHING,
+  percentText,
+  plainNumber,
+  timesText,
+} from './simulate-words.js';
 
 export interface Measure {
   readonly title: string;
@@ -17,7 +26,7 @@ export const POLICY_WORDS: Readonly<Record<PolicyName, string>> = {
   'first only': 'asks the first model once, and no other',
   'plain loop': 'goes on to the next model at each failure, after a second of sleep, and gives up after three tries',
   'fixed cooldown':
-    'retries the same model twice, then falls back; a model that fails more than three times in a minute is left ' +
+    'retries the same model twice, then falls back; a model that fails more than half of its calls in a minute is left ' +
     'alone for 5 seconds: what common gateways do',
   ours: 'is this package, its own code with these settings',
 };
@@ -29,7 +38,7 @@ export function measuresOf(report: ScenarioReport): Measure[] {
   return [
     ...ANSWERS,
     ...ATTEMPTS,
-    ...(isKnown(({ attemptsPerRequestInOutage }) => attemptsPerRequestInOutage) ? [IN_OUTAGE] : []),
+    ...(isKnown(({ attemptsPerRequestInOutage }) => attemptsPerRequestInOutage) ? IN_OUTAGE : []),
     RETRIES,
     ...models.filter((model) => isKnown((policy) => loadOf(policy, model)?.loadWhileDown ?? null)).map(loadWhileDown),
     ...models.flatMap((model) => recoveryMeasures(report, model)),
@@ -44,8 +53,8 @@ const ANSWERS: readonly Measure[] = [
     of: ({ answered, requests }) => percentText(answered, requests),
   },
   { title: 'Not answered', note: 'requests', of: ({ answered, requests }) => countText(requests - answered) },
-  { title: 'Wait, usual', note: 'p50, until the first token', of: waitText(({ p50 }) => p50) },
-  { title: 'Wait, 1 of 100', note: 'p99, until the first token', of: waitText(({ p99 }) => p99) },
+  { title: 'Wait, usual', note: 'p50; of a stream, until its first token', of: waitText(({ p50 }) => p50) },
+  { title: 'Wait, 1 of 100', note: 'p99; of a stream, until its first token', of: waitText(({ p99 }) => p99) },
   {
     title: 'Refusal, 1 of 100',
     note: 'p99, until the error of requests that got no answer',
@@ -65,11 +74,18 @@ const ATTEMPTS: readonly Measure[] = [
   },
 ];
 
-const IN_OUTAGE: Measure = {
-  title: 'Attempts per request, all down',
-  note: 'once that could be noticed',
-  of: ({ attemptsPerRequestInOutage: attempts }) => (attempts === null ? NOTHING : plainNumber(attempts)),
-};
+const IN_OUTAGE: readonly Measure[] = [
+  {
+    title: 'Attempts per request, all down',
+    note: 'once that could be noticed',
+    of: ({ attemptsPerRequestInOutage: attempts }) => (attempts === null ? NOTHING : plainNumber(attempts)),
+  },
+  {
+    title: 'Refusal, 1 of 100, all down',
+    note: 'p99',
+    of: ({ refusalMsInOutage: refusal }) => (refusal === null ? NOTHING : durationText(refusal.p99)),
+  },
+];
 
 const RETRIES: Measure = {
   title: 'Retries',
@@ -86,55 +102,76 @@ const COST: readonly Measure[] = [
   },
 ];
 
+/** Of the answers: what a model that hardly ever answers gets while it is down is not told by what it usually gets. */
+const LEAST_SHARE = 0.05;
+
 function loadWhileDown(model: string): Measure {
   return {
     title: `Load on ${model} while down`,
     note: 'attempts a second, by the usual',
     of: (policy) => {
       const load = loadOf(policy, model);
-      if (!load || load.attempts === 0) return NOTHING;
-      return load.loadWhileDown === null ? countText(load.attemptsWhileDown) : timesText(load.loadWhileDown);
+      return load && load.attempts > 0 ? loadText(load) : NOTHING;
     },
   };
+}
+
+export function loadText({ loadWhileDown: load, attemptsWhileDown, share }: ModelLoad): string {
+  if (load === null) return NOTHING;
+  return share < LEAST_SHARE ? countOf(attemptsWhileDown, 'attempt') : timesText(load);
 }
 
 function loadOf({ models }: PolicyReport, model: string) {
   return models.find((load) => load.model === model);
 }
 
-function recoveryMeasures({ policies }: ScenarioReport, model: string): Measure[] {
-  const isMeasured = policies.some(({ recoveries }) => recoveries.some((recovery) => recovery.model === model));
-  if (!isMeasured) return [];
+/** Recoveries are watched for an hour: of fewer requests than these, they tell nothing. */
+const LEAST_REQUESTS_AN_HOUR = 600;
+const HOUR_MS = 3_600_000;
+
+function recoveryMeasures({ policies, requests, spanMs }: ScenarioReport, model: string): Measure[] {
+  if (requests * HOUR_MS < LEAST_REQUESTS_AN_HOUR * spanMs) return [];
   const of = (write: (recoveries: readonly Recovery[]) => string) => (policy: PolicyReport) => {
-    const own = policy.recoveries.filter((recovery) => recovery.model === model);
+    const own = recoveriesOf(policy, model);
     return own.length === 0 || loadOf(policy, model)?.attempts === 0 ? NOTHING : write(own);
   };
+  const most = Math.max(...policies.map((policy) => recoveriesOf(policy, model).length));
+  if (most === 0) return [];
+  const lengths = (title: string, note: string, lengthMs: (recovery: Recovery) => number | null): Measure[] => [
+    { title, note, of: of((recoveries) => usualText(recoveries.map(lengthMs))) },
+    ...(most === 1
+      ? []
+      : [
+          { title: `${title}, worst`, note: `of ${most}`, of: of((recoveries) => worstText(recoveries.map(lengthMs))) },
+        ]),
+  ];
   return [
-    {
-      title: `${model} used again after`,
-      note: 'with its usual share, once it is back',
-      of: of((recoveries) => againText(recoveries.map(({ usedAgainMs }) => usedAgainMs))),
-    },
-    {
-      title: `All answered again, ${model} back`,
-      note: 'after its recovery',
-      of: of((recoveries) => againText(recoveries.map(({ answeredAgainMs }) => answeredAgainMs))),
-    },
+    ...lengths(`${model} answers again after`, 'its recovery', ({ usedAgainMs }) => usedAgainMs),
+    ...lengths(`${model} has its share again after`, 'nine tenths of it', ({ backMs }) => backMs),
+    ...lengths(`All answered again, ${model} back`, 'after its recovery', ({ answeredAgainMs }) => answeredAgainMs),
     {
       title: `Peak on ${model} after`,
-      note: 'attempts in its busiest second, by the usual',
+      note: 'attempts in its busiest second, by the usual requests',
       of: of((recoveries) => timesText(Math.max(...recoveries.map(({ peak }) => peak)))),
     },
   ];
 }
 
-/** `6.8 s`; of many: `6.8 s, at worst 14 s`; and how often it never came to that. */
-function againText(lengthsMs: readonly (number | null)[]): string {
+function recoveriesOf({ recoveries }: PolicyReport, model: string): Recovery[] {
+  return recoveries.filter((recovery) => recovery.model === model);
+}
+
+/** The middle one of those that came. */
+function usualText(lengthsMs: readonly (number | null)[]): string {
   const known = lengthsMs.filter((ms) => ms !== null).toSorted((a, b) => a - b);
+  const middle = known[Math.floor((known.length - 1) / 2)];
+  return middle === undefined ? 'never' : durationText(middle);
+}
+
+/** `14 s`, `14 s, 2 never`. */
+function worstText(lengthsMs: readonly (number | null)[]): string {
+  const known = lengthsMs.filter((ms) => ms !== null);
   const never = lengthsMs.length - known.length;
   if (known.length === 0) return 'never';
-  const usual = durationText(known[Math.floor((known.length - 1) / 2)]!);
-  const worst = durationText(known.at(-1)!);
-  const text = usual === worst ? usual : `${usual}, at worst ${worst}`;
-  return never === 0 ? text : `${text}; ${never} of ${lengthsMs.length} times never`;
+  return `${durationText(Math.max(...known))}${never === 0 ? '' : `, ${never} never`}`;
 }
