@@ -75,10 +75,18 @@ describe('the seam', () => {
     { why: 'a short end is the same inside a word', text: 'the cat in the that', answer: 'hat trick' },
     { why: 'it begins like the text and leaves it', text: LONG, answer: 'The circuit is open.' },
     { why: 'it says something else', text: LONG, answer: 'I am sorry, I cannot continue.' },
-    { why: 'it ends in the middle of the repeat', text: LONG, answer: 'The circuit' },
   ])('is not proven where $why, and all of it is kept', ({ text, answer }) => {
     for (const pieceChars of [1, 3, 1_000]) {
       expect(joined(text, answer, pieceChars)).toEqual({ whole: text + answer, isProven: false });
+    }
+  });
+
+  it.each([
+    { why: 'of the whole text', answer: 'The circuit' },
+    { why: 'of the last words', answer: 'at a time dec' },
+  ])('is not proven where the model ends in the middle of the repeat $why, of which nothing is kept', ({ answer }) => {
+    for (const pieceChars of [1, 3, 1_000]) {
+      expect(joined(LONG, answer, pieceChars)).toEqual({ whole: LONG, isProven: false });
     }
   });
 
