@@ -141,35 +141,25 @@ function count(text: string, part: string): number {
 describe('whatever the text, wherever it broke, however it comes', () => {
   it('nothing is lost and nothing stands there twice, where the last words are repeated exactly', () => {
     fc.assert(
-      fc.property(
-        texts,
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.integer({ min: 1, max: 50 }),
-        (whole, share, n) => {
-          const at = Math.max(1, Math.floor(whole.length * share));
-          const text = whole.slice(0, at);
-          const answer = anchorOf(text) + whole.slice(at);
-          expect(joined(text, answer, n).whole).toBe(whole);
-        },
-      ),
+      fc.property(texts, fc.nat(1_000), fc.integer({ min: 1, max: 50 }), (whole, share, n) => {
+        const at = Math.max(1, Math.floor((whole.length * share) / 1_000));
+        const text = whole.slice(0, at);
+        const answer = anchorOf(text) + whole.slice(at);
+        expect(joined(text, answer, n).whole).toBe(whole);
+      }),
       { numRuns: 2_000 },
     );
   });
 
   it('nor where the whole text is repeated from its start, if that can be read in one way only', () => {
     fc.assert(
-      fc.property(
-        texts,
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.integer({ min: 1, max: 50 }),
-        (whole, share, n) => {
-          const at = Math.max(1, Math.floor(whole.length * share));
-          const text = whole.slice(0, at);
-          // A text that begins with its own last words can be read in two ways.
-          fc.pre(text === anchorOf(text) || !text.startsWith(anchorOf(text)));
-          expect(joined(text, whole, n).whole).toBe(whole);
-        },
-      ),
+      fc.property(texts, fc.nat(1_000), fc.integer({ min: 1, max: 50 }), (whole, share, n) => {
+        const at = Math.max(1, Math.floor((whole.length * share) / 1_000));
+        const text = whole.slice(0, at);
+        // A text that begins with its own last words can be read in two ways.
+        fc.pre(text === anchorOf(text) || !text.startsWith(anchorOf(text)));
+        expect(joined(text, whole, n).whole).toBe(whole);
+      }),
       { numRuns: 2_000 },
     );
   });
