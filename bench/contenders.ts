@@ -37,6 +37,9 @@ export function startBareProxy(run: BenchRun, routes: readonly Route[]): Promise
   });
 }
 
+/** Those of `npm start`; docs/benchmarks.md says why. */
+const START_FLAGS = ['--max-semi-space-size=8', '--no-maglev'];
+
 /** As `npm start` runs it: logs to a file and to standard output, metrics on. */
 export async function startApp(run: BenchRun): Promise<Child> {
   const directory = await mkdtemp(join(run.directory, 'app-'));
@@ -47,7 +50,7 @@ export async function startApp(run: BenchRun): Promise<Child> {
   return startChild({
     name: 'app',
     script: join(run.dist, 'main.js'),
-    nodeArgs: ['--enable-source-maps', ...profiling(run, 'app')],
+    nodeArgs: [...START_FLAGS, ...profiling(run, 'app')],
     env: {
       HOST: '127.0.0.1',
       PORT: '0',

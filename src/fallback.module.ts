@@ -217,7 +217,8 @@ const CORE: Provider[] = [
   {
     provide: EventLog,
     inject: [Engine, { token: EventLogOptions, optional: true }],
-    useFactory: (engine: Engine, options?: EventLogOptions) => new EventLog(engine, hostLogSink(), options),
+    useFactory: (engine: Engine, options?: EventLogOptions) =>
+      new EventLog(engine, options?.sink ?? hostLogSink(), options),
   },
   {
     provide: Metrics,

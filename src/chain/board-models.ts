@@ -1,13 +1,12 @@
 /** What of a configuration the board keeps: one entry per model, one retry budget per chain. */
-import type { Settings } from '../config/settings.js';
+import type { ChainSettings, Settings } from '../config/settings.js';
 import type { Policy } from '../policy/policy.js';
 import type { BoardModel } from './model-board.js';
 
-/** A model has one breaker, whatever chains ask it: its rules are the model's own, or the default chain's. */
+/** A model has one breaker, whatever chains ask it. */
 export function* boardModels(settings: Settings): Generator<BoardModel> {
-  const policies = settings.chains.get('default')?.policyByModel;
   for (const { name, provider, price, weight, maxConcurrent } of settings.models.values()) {
-    const policy = policies?.get(name);
+    const policy = breakingChain(settings, name)?.policyByModel.get(name);
     yield {
       name,
       provider: provider.name,
@@ -17,6 +16,12 @@ export function* boardModels(settings: Settings): Generator<BoardModel> {
       ...(policy && { policy }),
     };
   }
+}
+
+/** Whose rules a model's breaker has: the default chain's where that asks it, else those of the first chain that does. */
+export function breakingChain({ chains }: Settings, model: string): ChainSettings | undefined {
+  const asking = [...chains.values()].filter(({ entries }) => entries.flat().some(({ name }) => name === model));
+  return asking.find(({ name }) => name === 'default') ?? asking[0] ?? chains.get('default');
 }
 
 export function* retryBudgets(settings: Settings): Generator<readonly [chain: string, policy: Policy['retryBudget']]> {

@@ -322,7 +322,7 @@ class RequestRun implements RunningRequest {
         if (attempt.record) return;
         const nowMs = this.#deps.clock.nowMs();
         attempt.ttftMs ??= nowMs - attempt.startedAtMs;
-        if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim);
+        if (attempt.claim) this.#deps.board.noteFirstToken(attempt.claim, nowMs);
         this.#context.runInAsyncScope(() => this.#take({ type: 'first-token', attempt: attempt.id, held }));
         if (!held || this.#hasCommitted || this.#isFinished) return;
         this.#held = attempt;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Failure, type FailureClass, traitsOf } from '../policy/failure.js';
 import { ownFailure } from '../upstream/classify.js';
 import { ChainEvents } from './events.js';
-import { type EndedAttempt, ModelBoard } from './model-board.js';
+import { type Claim, type EndedAttempt, ModelBoard } from './model-board.js';
 
 const USAGE = { inputTokens: 1_000, outputTokens: 500, reported: true };
 
@@ -165,11 +165,28 @@ describe('the breaker of a model', () => {
     expect(told).toEqual(['a open', 'a half-open', 'a closed']);
   });
 
-  it('lets the next trial begin once a stream speaks, and counts the stream when it has ended', () => {
-    const { made, begin, fail } = board();
+  it('takes a stream that speaks for a good trial, once, and lets the next one begin', () => {
+    const { made, events, begin, fail } = board();
+    const told: string[] = [];
+    events.on('breaker.changed', ({ state }) => told.push(state));
     for (let i = 0; i < 5; i++) fail('a', 'server_error', 0, { restScope: 'none' });
-    made.noteFirstToken(begin('a', 5_000));
+    const speak = (): Claim => {
+      const claim = begin('a', 5_000);
+      made.noteFirstToken(claim, 5_000);
+      return claim;
+    };
+    const first = speak();
     expect(made.availability('a', 5_000).state).toBe('usable');
+    made.record(
+      { model: 'a', outcome: 'ok', streaming: true, startedAtMs: 5_000, latencyMs: 10, ttftMs: 1, usage: USAGE },
+      first,
+      5_010,
+    );
+    made.release(first, 5_010);
+    speak();
+    expect(told.at(-1)).toBe('half-open');
+    speak();
+    expect(told).toEqual(['open', 'half-open', 'closed']);
   });
 
   it('learns from a try that was made although it was open', () => {

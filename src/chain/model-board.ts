@@ -239,12 +239,14 @@ export class ModelBoard implements HealthView {
     return { model, chain, isTrial, holdsTrial: isTrial, isUnlikely: unlikely, from };
   }
 
-  /** A stream speaks: the next trial may begin, though this one is not over. */
-  noteFirstToken(claim: Claim): void {
+  /** A stream speaks: a good trial, and the next one may begin, though this one is not over. */
+  noteFirstToken(claim: Claim, nowMs: number): void {
     const { from, holdsTrial } = claim;
     if (!holdsTrial || from?.trial === undefined) return;
     claim.holdsTrial = false;
-    from.breaker.noteTrialSpeaks(from.trial);
+    from.breaker.noteTrialSpeaks(from.trial, nowMs);
+    const entry = this.#entries.get(claim.model);
+    if (entry?.breaker === from.breaker) this.#tellBreaker(entry, nowMs);
   }
 
   /** Gives back what an attempt took; its place goes to whoever waits for one. */
@@ -299,8 +301,10 @@ export class ModelBoard implements HealthView {
     // What another provider did says nothing of the one at which the model stands now.
     if (!entry || (claim?.from && claim.from.provider !== entry.model.provider)) return;
     entry.standing.note(ended, entry.model.price, nowMs);
-    const trial = claim?.from?.breaker === entry.breaker ? claim.from.trial : undefined;
     const health = healthOf(ended, entry);
+    // A stream that is a trial was a good one when it spoke.
+    const isCounted = health === 'success' && claim?.holdsTrial === false;
+    const trial = claim?.from?.breaker === entry.breaker && !isCounted ? claim.from.trial : undefined;
     if (health !== undefined && !ended.isStormy) this.#count(entry, health, trial, nowMs);
     if (ended.failure) {
       if (stormCode(ended.failure) === null && !ended.isStormy) entry.storm.note(null, false, nowMs);

@@ -1,8 +1,7 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { ConfigModule } from '@nestjs/config';
 import { LoggerModule } from 'nestjs-pino';
-import type { Options } from 'pino-http';
-import type { DestinationStream } from 'pino';
+import pino, { type DestinationStream } from 'pino';
 import { FallbackModule } from '../fallback.module.js';
 import { EventLogOptions } from '../telemetry/event-log.js';
 import type { GatewayConfiguration } from './gateway-configuration.js';
@@ -11,14 +10,18 @@ import type { GatewayConfiguration } from './gateway-configuration.js';
 @Module({})
 export class AppModule {
   static forRoot({ gateway, options }: GatewayConfiguration, log: DestinationStream): DynamicModule {
-    const pinoHttp: [Options, DestinationStream] = [{ level: gateway.logLevel, base: null }, log];
+    const logger = pino({ level: gateway.logLevel, base: null }, log);
     return {
       module: AppModule,
       imports: [
         ConfigModule.forRoot({ ignoreEnvFile: true }),
         // No route: the event log writes a line per request, with what only it knows.
-        LoggerModule.forRoot({ pinoHttp, forRoutes: [] }),
-        EventLogOptionsModule.forRoot({ successLevel: 'info', secrets: gateway.secrets }),
+        LoggerModule.forRoot({ pinoHttp: { logger }, forRoutes: [] }),
+        EventLogOptionsModule.forRoot({
+          successLevel: 'info',
+          secrets: gateway.secrets,
+          sink: logger.child({ context: 'Fallback' }),
+        }),
         FallbackModule.forRoot({ ...options, controllers: true }),
       ],
     };

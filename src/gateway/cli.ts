@@ -61,7 +61,10 @@ function program(): Program {
     .option('--replicas <n>', 'how many of the gateway share the requests', wholeFrom(1, MOST_REPLICAS), 1)
     .option('--shared', 'replicas know what any of them learnt')
     .option('--stream', 'requests are streams')
+    .option('--incidents <file>', 'a table of incidents of your own, as a scenario')
+    .option('--log <file>', 'requests of your own: logs/fallback.log, or a table of times and tokens')
     .option('--fail-under <percent>', 'exit with 1 where fewer requests are answered, in any scenario', percent)
+    .option('--suggest', 'also say which change of the settings would help, and by how much')
     .option('--html <file>', 'write a page with plots');
   runs(subcommand(all, 'demo', 'cut gpt-4 in mid-sentence, simulated, and see the stream go on'), demo)
     .option('--cut-after <chars>', 'where it is cut', wholeFrom(0, MOST_CHARS), 120)

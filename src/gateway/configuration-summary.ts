@@ -1,4 +1,7 @@
 /** What a configuration comes to, in the few words that a start, a reload and `verify` say of it. */
+import { isDeepStrictEqual } from 'node:util';
+import { breakingChain } from '../chain/board-models.js';
+import type { Policy } from '../policy/policy.js';
 import type { ChainSettings, Settings } from '../config/settings.js';
 
 /** `default: gpt-4 (openai) > gpt-3.5-turbo (openai)`. */
@@ -31,6 +34,7 @@ export function weakPoints(settings: Settings, { ofProviders = true } = {}): str
       );
     }
   }
+  weak.push(...idleBreakers(settings));
   if (simulated || !ofProviders) return weak;
   const models = [...chains.values()].flatMap(({ entries }) => entries.flat());
   const asked = new Map(models.map(({ provider }) => [provider.name, provider]));
@@ -42,6 +46,25 @@ export function weakPoints(settings: Settings, { ofProviders = true } = {}): str
     }
   }
   return weak;
+}
+
+/** A model has one breaker: where chains would have it by different rules, only one of them gets its way. */
+function idleBreakers(settings: Settings): string[] {
+  return [...settings.chains.values()].flatMap((chain) =>
+    chain.entries.flat().flatMap(({ name }) => {
+      const ruling = breakingChain(settings, name);
+      const isIdle = ruling && !isDeepStrictEqual(breakerOf(ruling, name), breakerOf(chain, name));
+      return isIdle
+        ? [
+            `chain ${chain.name}: its breaker says nothing of ${name}, whose breaker has the rules of chain ${ruling.name}`,
+          ]
+        : [];
+    }),
+  );
+}
+
+function breakerOf({ policy, policyByModel }: ChainSettings, model: string): Policy['breaker'] {
+  return (policyByModel.get(model) ?? policy).breaker;
 }
 
 const OPENAI_ORIGIN = 'https://api.openai.com/';

@@ -10,6 +10,7 @@ import { chainsInWords } from './configuration-summary.js';
 import { type Gateway, startGateway } from './gateway.js';
 import { readGatewayConfiguration } from './gateway-configuration.js';
 import { startLines } from './start-lines.js';
+import { keepYoungSpaceSmall } from './young-space.js';
 
 export const EXIT_CONFIG = 78;
 const EXIT_FAILED = 1;
@@ -24,6 +25,7 @@ const QUIET_MS = 2_000;
 
 /** @param configFile of the command line: wins over FALLBACK_CONFIG_FILE. Ends the process where it cannot start. */
 export async function serve(configFile?: string): Promise<void> {
+  keepYoungSpaceSmall();
   try {
     await run(configFile);
   } catch (error) {

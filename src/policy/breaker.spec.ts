@@ -116,8 +116,27 @@ describe('an open breaker', () => {
   it('goes on with trials where a try before its time has begun to answer', () => {
     const { breaker, fails } = made();
     fails(5, 0);
-    breaker.noteTrialSpeaks(breaker.begin(1_000, true)!);
+    breaker.noteTrialSpeaks(breaker.begin(1_000, true)!, 1_050);
     expect([breaker.state(1_100), breaker.admits(1_100)]).toEqual(['half-open', true]);
+  });
+
+  it('closes when three streams have spoken, though none is over', () => {
+    const { breaker, fails } = made();
+    fails(5, 0);
+    for (let i = 0; i < 3; i++) {
+      expect(breaker.state(5_000 + i)).toBe('half-open');
+      breaker.noteTrialSpeaks(breaker.begin(5_000 + i)!, 5_000 + i);
+    }
+    expect(breaker.state(5_003)).toBe('closed');
+  });
+
+  it('opens again where a stream has spoken and breaks', () => {
+    const { breaker, fails } = made();
+    fails(5, 0);
+    const trial = breaker.begin(5_000)!;
+    breaker.noteTrialSpeaks(trial, 5_100);
+    breaker.record('failure', trial, 5_200, 0);
+    expect(breaker.state(5_200)).toBe('open');
   });
 
   it('takes no word and keeps no place for a trial that began before it opened last', () => {

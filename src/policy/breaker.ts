@@ -99,11 +99,15 @@ export class CircuitBreaker {
     else this.#succeed(isTrial, nowMs);
   }
 
-  /** A trial has shown so much that the next one may begin (the first token of a stream); its outcome is recorded apart. */
-  noteTrialSpeaks(trial: Trial): void {
+  /**
+   * The first token of a stream that is a trial: a good trial, and the next one may begin. Streams last for minutes, and
+   * callers who are sent away until three are over would be sent away by a model that answers. How it ends is recorded
+   * without the trial where it ends well, and with it where it breaks.
+   */
+  noteTrialSpeaks(trial: Trial, nowMs: number): void {
     if (trial !== this.#lastOpening) return;
-    this.#hasShownLife = true;
     this.#trialsLive--;
+    if (this.#state === 'half-open') this.#noteGoodTrial(nowMs);
   }
 
   /** A trial has ended. One that was forced, and said nothing, has changed nothing: open it stays until its time. */
@@ -127,11 +131,15 @@ export class CircuitBreaker {
 
   #succeed(isTrial: boolean, nowMs: number): void {
     this.#consecutive = 0;
-    if (this.#state !== 'half-open' || !isTrial) return;
+    if (this.#state === 'half-open' && isTrial) this.#noteGoodTrial(nowMs);
+  }
+
+  #noteGoodTrial(nowMs: number): void {
     this.#trialsGood++;
     this.#hasShownLife = true;
     if (this.#trialsGood < this.#policy.closeAfter) return;
     this.#state = 'closed';
+    this.#consecutive = 0;
     this.#openings = 0;
     this.#closedAtMs = nowMs;
     for (const bucket of this.#buckets) bucket.tenth = EMPTY;

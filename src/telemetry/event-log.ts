@@ -29,6 +29,8 @@ export interface EventLogOptions {
   readonly successLevel?: 'debug' | 'info';
   /** Beside those of the settings: callers' keys. At least 4 characters each. */
   readonly secrets?: readonly string[];
+  /** Where the lines go. Default: Nest's own logger; past it, a line costs half. */
+  readonly sink?: LogSink;
 }
 export const EventLogOptions = Symbol('EventLogOptions');
 

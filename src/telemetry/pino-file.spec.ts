@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import pino, { type Logger } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type LogStreams, openLogStreams } from './pino-file.js';
@@ -18,7 +19,7 @@ afterEach(() => {
 interface OpenLog {
   readonly streams: LogStreams;
   readonly log: Logger;
-  /** Messages on standard output, in order. */
+  /** Messages on standard output, in order; beside a file, as of the end of the turn. */
   readonly shown: string[];
 }
 
@@ -39,11 +40,12 @@ function messagesIn(file: string): string[] {
 }
 
 describe('the log file', () => {
-  it('is made with its directories, and holds every line beside standard output', () => {
+  it('is made with its directories, and holds every line beside standard output', async () => {
     const file = join(directory, 'logs', 'fallback.log');
     const { log, streams, shown } = openLog(file);
     log.debug('first');
     log.error('second');
+    await endOfTurn();
 
     expect(messagesIn(file)).toEqual(['first', 'second']);
     expect(shown).toEqual(['first', 'second']);
@@ -89,13 +91,14 @@ describe('the log file', () => {
     expect(shown).toEqual(['here']);
   });
 
-  it('is written no more once it is closed, and standard output still is', () => {
+  it('is written no more once it is closed, and standard output still is', async () => {
     const file = join(directory, 'fallback.log');
     const { log, streams, shown } = openLog(file);
     log.info('before');
     streams.close();
     streams.close();
     log.info('after');
+    await endOfTurn();
 
     expect(messagesIn(file)).toEqual(['before']);
     expect(shown).toEqual(['before', 'after']);
@@ -128,7 +131,7 @@ describe('rotation', () => {
     streams.close();
   });
 
-  it('that cannot open the file leaves the old one in use', () => {
+  it('that cannot open the file leaves the old one in use', async () => {
     const file = join(directory, 'logs', 'fallback.log');
     const { log, streams, shown } = openLog(file);
     log.info('old');
@@ -136,6 +139,7 @@ describe('rotation', () => {
     symlinkSync('/dev/null', join(directory, 'logs'));
     streams.reopen();
     log.info('still old');
+    await endOfTurn();
 
     expect(messagesIn(join(directory, 'moved', 'fallback.log'))).toEqual(['old', 'still old']);
     expect(shown[1]).toMatch(/cannot be opened .* the one that is open stays in use$/);
@@ -147,19 +151,20 @@ describe('rotation', () => {
 const FULL_DISK = '/dev/full';
 
 describe('a file that cannot be written', () => {
-  it.runIf(existsSync(FULL_DISK))('is told of once, and stops nothing', () => {
+  it.runIf(existsSync(FULL_DISK))('is told of once, and stops nothing', async () => {
     const file = join(directory, 'fallback.log');
     symlinkSync(FULL_DISK, file);
     const { log, streams, shown } = openLog(file);
     log.info('first');
     log.info('second');
+    await endOfTurn();
 
     expect(shown.filter((message) => message.includes('cannot be written'))).toHaveLength(1);
     expect(shown).toEqual([expect.stringContaining('ENOSPC'), 'first', 'second']);
     streams.close();
   });
 
-  it.runIf(existsSync(FULL_DISK))('is written again once it can be, and says how many lines were lost', () => {
+  it.runIf(existsSync(FULL_DISK))('is written again once it can be, and says how many lines were lost', async () => {
     const file = join(directory, 'fallback.log');
     symlinkSync(FULL_DISK, file);
     const { log, streams, shown } = openLog(file);
@@ -168,13 +173,14 @@ describe('a file that cannot be written', () => {
     rmSync(file);
     streams.reopen();
     log.info('found');
+    await endOfTurn();
 
     expect(messagesIn(file)).toEqual(['found']);
     expect(shown.at(-2)).toMatch(/is written again; lines lost: 2$/);
     streams.close();
   });
 
-  it('stops no start: lines go to standard output until it can be opened', () => {
+  it('stops no start: lines go to standard output until it can be opened', async () => {
     symlinkSync('/dev/null', join(directory, 'logs'));
     const file = join(directory, 'logs', 'fallback.log');
     const { log, streams, shown } = openLog(file);
@@ -182,6 +188,7 @@ describe('a file that cannot be written', () => {
     rmSync(join(directory, 'logs'));
     streams.reopen();
     log.info('found');
+    await endOfTurn();
 
     expect(shown[0]).toMatch(/cannot be opened .* lines go to standard output only$/);
     expect(messagesIn(file)).toEqual(['found']);

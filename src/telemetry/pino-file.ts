@@ -8,11 +8,11 @@
  * standard output, lines are kept as long as a small buffer allows, and the file goes on when it can be written again.
  * Rotation is the operator's: by copy and truncate, or by renaming and `reopen()`.
  */
-import pino, { type DestinationStream, type Logger, type MultiStreamRes } from 'pino';
+import pino, { type DestinationStream, type Logger } from 'pino';
 
 export interface LogStreams {
   /** For pino; takes every line, of whatever level: filtering is the logger's affair. */
-  readonly stream: MultiStreamRes;
+  readonly stream: DestinationStream;
   /** Opens the file anew under its name; where that fails, the one that is open stays in use. */
   reopen(): void;
   /** Lets go of the file; later lines go to standard output alone. Harmless twice. */
@@ -32,18 +32,17 @@ type FileDestination = ReturnType<typeof pino.destination>;
 const MAX_UNWRITTEN_BYTES = 1_048_576;
 
 export function openLogStreams({ file, stdout = openStdout() }: LogDestinations): LogStreams {
-  const level = 'trace';
-  if (file === undefined) {
-    return { stream: pino.multistream([{ level, stream: stdout }]), reopen: () => {}, close: () => {} };
-  }
+  if (file === undefined) return { stream: stdout, reopen: () => {}, close: () => {} };
   const turns = new TurnByTurn(stdout);
   // Not by way of the streams below: what cannot be written to the file must not be told to the file.
   const logFile = new LogFile(file, pino({ base: null }, turns));
   return {
-    stream: pino.multistream([
-      { level, stream: turns },
-      { level, stream: logFile },
-    ]),
+    stream: {
+      write(line) {
+        logFile.write(line);
+        turns.write(line);
+      },
+    },
     reopen: () => logFile.open(),
     close: () => logFile.close(),
   };

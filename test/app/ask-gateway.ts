@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { createParser } from 'eventsource-parser';
 import { request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { asArray, asObject, isJsonObject } from '../../src/simulation/json-value.js';
 import type { JsonObject } from '../../src/simulation/json-value.js';
 
@@ -44,6 +45,8 @@ export interface AskOptions {
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal;
+  /** Whose connections carry it; default: those that all of the process share, which stay open for a while. */
+  readonly dispatcher?: Dispatcher;
   /** Told of every piece of the body as it comes. */
   readonly onPiece?: (bodySoFar: string) => void;
 }
@@ -55,6 +58,7 @@ export async function askGateway(url: string, body: object, options: AskOptions 
     headers: { 'content-type': 'application/json', ...options.headers },
     body: JSON.stringify(body),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
+    ...(options.dispatcher === undefined ? {} : { dispatcher: options.dispatcher }),
   });
   const decoder = new TextDecoder();
   let text = '';

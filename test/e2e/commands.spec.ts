@@ -249,7 +249,9 @@ describe('verify', () => {
     const files = twoProviders({ policy: { timeoutMs: 30_000, deadlineMs: 20_000 } });
     const run = await runCommand(['verify', ...CONFIG], { files });
     expect(run.code).toBe(1);
-    expect(run.stdout).toMatch(/^PROBLEM chain default: .* leaves no time for gpt-3\.5-turbo$/mu);
+    expect(run.stdout).toMatch(
+      /^PROBLEM chain default: .* is over: they are cut short to leave time for gpt-3\.5-turbo$/mu,
+    );
   });
 
   it('--explain prints every effective value and where it came from, and no key', async () => {

@@ -149,6 +149,19 @@ describe('a fault server', () => {
     await server.close();
   });
 
+  it('listens to a connection no longer than a step takes, however many there are', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => warnings.push(warning);
+    process.on('warning', onWarning);
+    const steps = Array.from({ length: 20 }, () => ({ after_ms: 0, bytes: ': a comment\n\n' }));
+    const upstream = { kind: 'sse', status: 200, headers: {}, steps, end: 'fin' } as const;
+    const server = await startFaultServer({ upstream, times: undefined });
+    expect((await ask(server.baseUrl)).text).toHaveLength(20 * ': a comment\n\n'.length);
+    await server.close();
+    process.off('warning', onWarning);
+    expect(warnings.map(String)).toEqual([]);
+  });
+
   it('tells when the client left', async () => {
     await play('stream-stall-after-tokens', async (server) => {
       await ask(server.baseUrl, { stream: true });

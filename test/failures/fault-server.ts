@@ -155,7 +155,13 @@ async function playSteps(
   for (const one of steps) {
     if (!(await waitFor(response, one.after_ms))) return;
     // Waiting until it is out keeps each step a packet of its own, and a reset from overtaking what was sent before it.
-    await Promise.race([new Promise<void>((resolve) => write(bytesOf(one), resolve)), untilGone(response)]);
+    await new Promise<void>((resolve) => {
+      response.once('close', resolve);
+      write(bytesOf(one), () => {
+        response.off('close', resolve);
+        resolve();
+      });
+    });
   }
 }
 

@@ -24,7 +24,6 @@ describe.each([
   { what: 'one replica', more: { replicas: 1, sharedState: true } },
   { what: 'ten replicas that know nothing of each other', more: { replicas: 10, sharedState: false } },
   { what: 'ten replicas that share what they know', more: { replicas: 10, sharedState: true } },
-  { what: 'streams', more: { streaming: true, sharedState: true } },
 ])('a total outage of a minute at 200 requests a second, $what', ({ more }) => {
   const reports = SEEDS.map((seed) => ours(scenario('total-outage', more), seed));
 

@@ -11,6 +11,8 @@ type Health = 'success' | 'failure';
 export type BreakerStep =
   | { readonly what: 'begin'; readonly unlikely: boolean }
   | { readonly what: 'record'; readonly health: Health; readonly isTrial: boolean }
+  /** A stream that is a trial speaks: a good trial, and the next one may begin. */
+  | { readonly what: 'speaks' }
   /** A trial has ended, or shown enough; nothing was recorded with it. */
   | { readonly what: 'trial over' };
 
@@ -47,22 +49,17 @@ export class ShadowBreaker {
     return isHalfOpen && this.trialsLive < this.policy.halfOpenAttempts;
   }
 
-  /** A stream that is a trial speaks: the next one may begin. */
-  noteFirstToken(opening: number): void {
-    if (opening !== this.opening) return;
-    this.trialsLive--;
-    this.#hasSpoken = true;
-  }
-
   /** @returns what is wrong with the move to `next`; undefined: nothing. */
   judge(step: BreakerStep, next: BreakerState, nowMs: number): string | undefined {
     if (step.what === 'record') this.#note(step, nowMs);
+    if (step.what === 'speaks') this.#noteSpeaks();
     const before = this.state;
     const wrong = this.#wrongIn(step, before, next, nowMs);
     this.state = next;
     if (next === 'open' && before !== 'open' && step.what === 'record') this.#noteOpening(nowMs);
     if (next === 'closed' && before !== 'closed') {
       this.#openings = 0;
+      this.#inARow = 0;
       this.#records = [];
     }
     return wrong;
@@ -72,6 +69,12 @@ export class ShadowBreaker {
     this.#records.push({ atMs: nowMs, health });
     this.#inARow = health === 'failure' ? this.#inARow + 1 : 0;
     if (this.state === 'half-open' && isTrial && health === 'success') this.#goodTrials++;
+  }
+
+  #noteSpeaks(): void {
+    this.trialsLive--;
+    this.#hasSpoken = true;
+    if (this.state === 'half-open') this.#goodTrials++;
   }
 
   #noteOpening(nowMs: number): void {
@@ -91,7 +94,7 @@ export class ShadowBreaker {
       before === 'closed' && step.what === 'record' && step.health === 'failure' && this.#isTooBad(nowMs);
     if (mustOpen !== (before === 'closed' && next === 'open'))
       return `${before} to ${next}, though it must ${mustOpen ? '' : 'not '}open`;
-    const trial = step.what === 'record' && step.isTrial ? step.health : undefined;
+    const trial = step.what === 'speaks' ? 'success' : step.what === 'record' && step.isTrial ? step.health : undefined;
     if (before === 'half-open') {
       const { closeAfter } = this.policy;
       const expected =

@@ -123,10 +123,13 @@ export class WatchedBoard extends ModelBoard {
     return claim;
   }
 
-  override noteFirstToken(claim: Claim): void {
+  override noteFirstToken(claim: Claim, nowMs: number): void {
     const owner = this.#owners.get(claim);
-    if (claim.holdsTrial && owner) owner.breaker.noteFirstToken(owner.opening);
-    super.noteFirstToken(claim);
+    const { holdsTrial } = claim;
+    super.noteFirstToken(claim, nowMs);
+    if (holdsTrial && owner && this.#isCurrent(owner, claim.model)) {
+      this.#judgeMove(claim.model, { what: 'speaks' }, nowMs);
+    }
   }
 
   override release(claim: Claim, nowMs: number): void {
@@ -142,6 +145,7 @@ export class WatchedBoard extends ModelBoard {
   }
 
   override record(ended: EndedAttempt, claim: Claim | undefined, nowMs: number): void {
+    const hasSpoken = claim?.holdsTrial === false;
     super.record(ended, claim, nowMs);
     const shadow = this.#models.get(ended.model);
     if (claim && !ended.failure) this.#deposit(claim.chain);
@@ -150,7 +154,9 @@ export class WatchedBoard extends ModelBoard {
     // What another provider did says nothing of the one at which the model stands now.
     if (!shadow || !model || (owner && owner.provider !== model.provider)) return;
     const health = ended.isStormy ? undefined : this.#healthOf(ended, model);
-    const isTrial = claim?.isTrial === true && owner !== undefined && this.#isCurrent(owner, ended.model);
+    const isOwn = claim?.isTrial === true && owner !== undefined && this.#isCurrent(owner, ended.model);
+    // What spoke was a good trial then, and is none any more, unless it breaks.
+    const isTrial = isOwn && !(hasSpoken && health === 'success');
     if (health) this.#judgeMove(ended.model, { what: 'record', health, isTrial }, nowMs);
     if (ended.failure) this.rests.noteFailure(model.name, model.provider, ended.failure, nowMs);
     else {

@@ -2,8 +2,17 @@
  * What a simulation is judged by: each measure with its words, its meaning and its value for a policy. The rows of the
  * table in the terminal and of the one on the page.
  */
-import type { PolicyName, PolicyReport, Recovery, ScenarioReport } from '../../simulation/outage/report.js';
-import { costText, countText, durationText, NOTHING, percentText, plainNumber, timesText } from './simulate-words.js';
+import type { ModelLoad, PolicyName, PolicyReport, Recovery, ScenarioReport } from '../../simulation/outage/report.js';
+import {
+  costText,
+  countOf,
+  countText,
+  durationText,
+  NOTHING,
+  percentText,
+  plainNumber,
+  timesText,
+} from './simulate-words.js';
 
 export interface Measure {
   readonly title: string;
@@ -17,7 +26,7 @@ export const POLICY_WORDS: Readonly<Record<PolicyName, string>> = {
   'first only': 'asks the first model once, and no other',
   'plain loop': 'goes on to the next model at each failure, after a second of sleep, and gives up after three tries',
   'fixed cooldown':
-    'retries the same model twice, then falls back; a model that fails more than three times in a minute is left ' +
+    'retries the same model twice, then falls back; a model that fails more than half of its calls in a minute is left ' +
     'alone for 5 seconds: what common gateways do',
   ours: 'is this package, its own code with these settings',
 };
@@ -93,23 +102,35 @@ const COST: readonly Measure[] = [
   },
 ];
 
+/** Of the answers: what a model that hardly ever answers gets while it is down is not told by what it usually gets. */
+const LEAST_SHARE = 0.05;
+
 function loadWhileDown(model: string): Measure {
   return {
     title: `Load on ${model} while down`,
     note: 'attempts a second, by the usual',
     of: (policy) => {
       const load = loadOf(policy, model);
-      if (!load || load.attempts === 0) return NOTHING;
-      return load.loadWhileDown === null ? countText(load.attemptsWhileDown) : timesText(load.loadWhileDown);
+      return load && load.attempts > 0 ? loadText(load) : NOTHING;
     },
   };
+}
+
+export function loadText({ loadWhileDown: load, attemptsWhileDown, share }: ModelLoad): string {
+  if (load === null) return NOTHING;
+  return share < LEAST_SHARE ? countOf(attemptsWhileDown, 'attempt') : timesText(load);
 }
 
 function loadOf({ models }: PolicyReport, model: string) {
   return models.find((load) => load.model === model);
 }
 
-function recoveryMeasures({ policies }: ScenarioReport, model: string): Measure[] {
+/** Recoveries are watched for an hour: of fewer requests than these, they tell nothing. */
+const LEAST_REQUESTS_AN_HOUR = 600;
+const HOUR_MS = 3_600_000;
+
+function recoveryMeasures({ policies, requests, spanMs }: ScenarioReport, model: string): Measure[] {
+  if (requests * HOUR_MS < LEAST_REQUESTS_AN_HOUR * spanMs) return [];
   const of = (write: (recoveries: readonly Recovery[]) => string) => (policy: PolicyReport) => {
     const own = recoveriesOf(policy, model);
     return own.length === 0 || loadOf(policy, model)?.attempts === 0 ? NOTHING : write(own);

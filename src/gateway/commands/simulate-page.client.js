@@ -140,7 +140,7 @@
     return {
       width: element.clientWidth,
       height: isWait ? 280 : 180,
-      padding: [rows * ROW_PX + 8, Math.max(24, ...names.map((width) => width + 10)), 0, 0],
+      padding: [rows * ROW_PX + 8, Math.max(32, ...names.map((width) => width + 10)), 0, 0],
       legend: { show: false },
       cursor: { sync: { key: `scenario-${scenario.index}` }, drag: { x: true, y: false }, points: { size: 7 } },
       scales: {

@@ -1,9 +1,9 @@
 /** The parts of a simulation's page that are words and tables, and the places in which its plots are drawn. */
 import type { PolicyName, ScenarioReport } from '../../simulation/outage/report.js';
 import { type Html, html } from '../html.js';
-import { measuresOf, POLICY_WORDS } from './simulate-measures.js';
+import { loadText, measuresOf, POLICY_WORDS } from './simulate-measures.js';
 import type { Plot, ScenarioPlots } from './simulate-plots.js';
-import { countText, NOTHING, percentText, settingInWords, timesText } from './simulate-words.js';
+import { countText, NOTHING, percentText, settingInWords } from './simulate-words.js';
 
 /** What each policy does. */
 export function policyList(reports: readonly ScenarioReport[]): Html {
@@ -130,7 +130,7 @@ function loadTable({ policies, models, scenario }: ScenarioReport): Html {
               <td>${countText(load.answered)}</td>
               <td>${(load.share * 100).toFixed(1)} %</td>
               <td>${countText(load.attemptsWhileDown)}</td>
-              <td>${load.loadWhileDown === null ? NOTHING : timesText(load.loadWhileDown)}</td>
+              <td>${loadText(load)}</td>
             </tr>`,
         )}
       </tbody>

@@ -44,3 +44,16 @@ it('a model that a policy never asks has nothing to recover', () => {
   const table = rows(simulationLines(madeUpReport({ down: ['gpt-3.5-turbo'] })));
   expect(table.get('gpt-3.5-turbo answers again after')?.[0]).toBe('–');
 });
+
+it('a load that is hardly ever there is counted, and recoveries that nobody saw are left out', () => {
+  const DAY_MS = 86_400_000;
+  const report = madeUpReport({ stepMs: DAY_MS, spanMs: 90 * DAY_MS });
+  const policies = report.policies.map((policy) => ({
+    ...policy,
+    models: policy.models.map((load) => ({ ...load, share: 0.01, attemptsWhileDown: 7 })),
+  }));
+  const table = rows(simulationLines({ ...report, policies }));
+  expect(table.get('Load on gpt-4 while down')).toEqual(['7 attempts', '7 attempts', '7 attempts', '7 attempts']);
+  expect(table.has('gpt-4 answers again after')).toBe(false);
+  expect(table.has('Peak on gpt-4 after')).toBe(false);
+});

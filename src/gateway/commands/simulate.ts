@@ -4,7 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import type { PolicyReport, ScenarioReport } from '../../simulation/outage/report.js';
-import { POLICY_NAMES, runScenario, type Scenario } from '../../simulation/outage/run-scenario.js';
+import { POLICY_NAMES, runScenario } from '../../simulation/outage/run-scenario.js';
+import { runsOf, suggestChanges, type Suggestion } from '../../simulation/outage/suggest.js';
 import { readGatewayConfiguration } from '../gateway-configuration.js';
 import { packageVersion } from '../package-version.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -18,31 +19,38 @@ import {
   printJson,
 } from './command-run.js';
 import { pageOf } from './simulate-page.js';
-import { chosenScenarios, type ScenarioChoice } from './simulate-scenarios.js';
+import { chosenScenarios, type ChosenScenario, type ScenarioChoice } from './simulate-scenarios.js';
+import { suggestionLines } from './simulate-suggestions.js';
 import { glanceLines, simulationLines } from './simulate-table.js';
 import { percentText } from './simulate-words.js';
 
 export interface SimulateOptions extends CommandOptions, ScenarioChoice {
-  readonly seed: number;
   /** Percent: less of the requests answered by our own policy, in any scenario, is a failure. */
   readonly failUnder?: number;
+  /** Also say what would help. */
+  readonly suggest?: boolean;
   /** Where the page is written. */
   readonly html?: string;
 }
 
 export const simulate: Command<SimulateOptions> = async (options, output) => {
   const { settings } = await readGatewayConfiguration(options.config);
-  const reports = playAll(chosenScenarios(options, settings), options.seed, output);
+  const chosen = await chosenScenarios(options, settings);
+  const reports = playAll(chosen, options.seed, output);
+  const suggested = options.suggest ? suggestAll(chosen, options.seed, output) : undefined;
+  const advice = suggested?.flatMap(({ scenario, suggestions }) => suggestionLines(scenario, suggestions)) ?? [];
+  const isWritten = options.html === undefined || (await writePage(options.html, reports, advice, options, output));
   const failed = reports.filter((report) => isBelow(oursIn(report), options.failUnder));
-  const isWritten = options.html === undefined || (await writePage(options.html, reports, options, output));
   if (options.json) {
     const { seed, failUnder = null } = options;
     const below = failed.map(({ scenario }) => scenario);
-    printJson(output, { ok: failed.length === 0, seed, failUnder, below, scenarios: reports });
+    const document = { ok: failed.length === 0, seed, failUnder, below, scenarios: reports };
+    printJson(output, { ...document, ...(suggested && { suggestions: suggested }) });
   } else {
     print(output, [
       ...reports.flatMap((report) => [...simulationLines(report), '']),
       ...(reports.length > 1 ? [...glanceLines(reports), ''] : []),
+      ...(advice.length > 0 ? ['What would help:', ...advice, ''] : []),
       ...(options.html !== undefined && isWritten ? [`The page with the plots: ${options.html}`] : []),
       ...failed.map((report) => `${report.scenario}: ${answeredText(report)}, below ${options.failUnder} %`),
     ]);
@@ -50,22 +58,46 @@ export const simulate: Command<SimulateOptions> = async (options, output) => {
   return failed.length === 0 && isWritten ? EXIT_WELL : EXIT_NOT_WELL;
 };
 
-function playAll(scenarios: readonly Scenario[], seed: number, { progress }: CommandOutput): ScenarioReport[] {
-  const bar = new ProgressBar(progress, scenarios.length * POLICY_NAMES.length);
-  const reports = scenarios.map((scenario) => runScenario(scenario, seed, POLICY_NAMES, () => bar.step()));
+function playAll(chosen: readonly ChosenScenario[], seed: number, { progress }: CommandOutput): ScenarioReport[] {
+  const bar = new ProgressBar(progress, chosen.length * POLICY_NAMES.length);
+  const reports = chosen.map(({ scenario }) => runScenario(scenario, seed, POLICY_NAMES, () => bar.step()));
   bar.end();
   return reports;
+}
+
+interface ScenarioSuggestions {
+  readonly scenario: string;
+  readonly suggestions: readonly Suggestion[];
+}
+
+function suggestAll(
+  chosen: readonly ChosenScenario[],
+  seed: number,
+  { progress }: CommandOutput,
+): ScenarioSuggestions[] {
+  const bar = new ProgressBar(
+    progress,
+    chosen.reduce((runs, { scenario, mayReorder }) => runs + runsOf(scenario, { mayReorder }), 0),
+  );
+  const suggested = chosen.map(({ scenario, mayReorder }) => {
+    const suggestions = suggestChanges(scenario, seed, { mayReorder, onRun: () => bar.step() });
+    return { scenario: scenario.name, suggestions };
+  });
+  bar.end();
+  return suggested;
 }
 
 /** @returns whether it could be written. */
 async function writePage(
   file: string,
   reports: readonly ScenarioReport[],
+  suggestions: readonly string[],
   options: SimulateOptions,
   { progress }: CommandOutput,
 ): Promise<boolean> {
   try {
-    await writeFile(file, pageOf(reports, { command: commandOf(options), version: packageVersion() }));
+    const facts = { command: commandOf(options), version: packageVersion(), suggestions };
+    await writeFile(file, pageOf(reports, facts));
     return true;
   } catch (error) {
     const why = error instanceof Error && 'code' in error ? String(error.code) : String(error);
@@ -93,7 +125,8 @@ function answeredText(report: ScenarioReport): string {
 
 /** What makes the same page again. */
 function commandOf(options: SimulateOptions): string {
-  const { scenario = [], seed, config, chain, requests, replicas, shared, stream, html } = options;
+  const { scenario = [], seed, config, chain, requests, replicas, shared, stream } = options;
+  const { incidents, log, suggest, html } = options;
   const words = [
     ...scenario.flatMap((name) => ['--scenario', name]),
     '--seed',
@@ -104,6 +137,9 @@ function commandOf(options: SimulateOptions): string {
     ...(replicas === 1 ? [] : ['--replicas', String(replicas)]),
     ...(shared ? ['--shared'] : []),
     ...(stream ? ['--stream'] : []),
+    ...(incidents === undefined ? [] : ['--incidents', incidents]),
+    ...(log === undefined ? [] : ['--log', log]),
+    ...(suggest ? ['--suggest'] : []),
     ...(html === undefined ? [] : ['--html', html]),
   ];
   return ['npx nestjs-llm-fallback simulate', ...words.map(quoted)].join(' ');

@@ -13,7 +13,7 @@ describe('a deadline', () => {
   it('that the first model may use up is a problem', () => {
     expect(faultsOf({ policy: { timeoutMs: 30_000, deadlineMs: 30_000 } })).toEqual({
       problems: [
-        'chain default: once gpt-4 timed out (30000 ms), the deadline of 30000 ms leaves no time for gpt-3.5-turbo',
+        'chain default: until gpt-4 timed out (30000 ms), the deadline of 30000 ms is over: they are cut short to leave time for gpt-3.5-turbo',
       ],
       advice: [],
     });
@@ -26,7 +26,7 @@ describe('a deadline', () => {
     });
     expect(problems).toEqual([]);
     expect(advice).toEqual([
-      'chain default: once a, b timed out (60000 ms), the deadline of 60000 ms leaves no time for c',
+      'chain default: until a, b timed out (60000 ms), the deadline of 60000 ms is over: they are cut short to leave time for c',
     ]);
   });
 

@@ -71,8 +71,8 @@ function verdictInWords({ simulated }: Settings, problems: number, advice: numbe
 }
 
 /**
- * A model that is silent holds a request until its attempt times out. What is left of the deadline then is what a
- * fallback has.
+ * A model that is silent holds a request until its attempt times out. Where that would be the whole deadline, it is cut
+ * short, so that a fallback has its part: the time limit that was configured is never reached.
  */
 export function deadlineFaults({ chains, enabled }: Settings): { problems: string[]; advice: string[] } {
   const problems: string[] = [];
@@ -84,7 +84,7 @@ export function deadlineFaults({ chains, enabled }: Settings): { problems: strin
     for (const [index, model] of models.entries()) {
       if (index > 0 && spentMs >= deadlineMs) {
         const before = models.slice(0, index).map(({ name }) => name);
-        const text = `chain ${chain.name}: once ${before.join(', ')} timed out (${spentMs} ms), the deadline of ${deadlineMs} ms leaves no time for ${model.name}`;
+        const text = `chain ${chain.name}: until ${before.join(', ')} timed out (${spentMs} ms), the deadline of ${deadlineMs} ms is over: they are cut short to leave time for ${model.name}`;
         (index === 1 ? problems : advice).push(text);
         break;
       }

@@ -132,15 +132,16 @@ export const INCIDENT_FIGURES = {
 export const ERROR_RATIO: Readonly<Record<Impact, number>> = { none: 0.05, minor: 0.05, major: 0.3, critical: 1 };
 
 /**
- * How often an incident is an outage at all, rather than elevated errors. Of the days with one major incident, 46 of 70
- * had outage minutes (OpenAI; 12 of 18 at Anthropic); with a minor one, 5 of 81. Critical ones: taken as all.
+ * How often an incident is an outage at all, rather than elevated errors: how many days with incidents of one impact had
+ * outage minutes. Major: 46 of 70 at OpenAI, 12 of 18 at Anthropic; minor or none: 10 of 133; critical ones are taken as
+ * all. An outage that is not critical is a partial one, as bad as a major incident.
  */
-export const OUTAGE_SHARE: Readonly<Record<Impact, number>> = { none: 0, minor: 0, major: 0.66, critical: 1 };
+export const OUTAGE_SHARE: Readonly<Record<Impact, number>> = { none: 0.075, minor: 0.075, major: 0.66, critical: 1 };
 
 /**
  * The stages of an incident, as parts of its length. `fixed`: OpenAI's take 0.72 h to investigate, 1.63 h to repair and
  * 1.46 h to watch until they are closed (ICPE '25), so that the trouble ends at 0.62; the outage minutes of days with a
- * major incident say 0.64. `recovering`: traffic comes back in steps before that ("limit traffic, ramp slowly", OpenAI
+ * major incident say 0.64. `recovering`: traffic comes back in steps before that (traffic limited, then ramped slowly: OpenAI
  * 2023-11-08); of the 262 min of 2024-12-11, the API was substantially back after 140.
  */
 export const STAGES = { recovering: 0.53, fixed: 0.62 } as const;

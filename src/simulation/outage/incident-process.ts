@@ -29,8 +29,8 @@ const HOUR_MS = 3_600_000;
 const WARM_UP_GAPS = 30;
 
 /**
- * What failing requests see. Post-mortems name 500, 502 and 503, refusals for load, and gateways that give up on a
- * silent server; how often which is an assumption.
+ * What failing requests see: errors, refusals for load, gateways that give up on a silent server. A post-mortem names 502
+ * and 503 (OpenAI, 2023-11-08); how often which is an assumption.
  */
 const FACES = [
   { share: 0.6, failsWith: 'server_error', errorMs: 150 },
@@ -74,9 +74,9 @@ function spellsOf(incident: Incident, slowShare: number, random: () => number): 
   const { share: _share, ...face } = pickByShare(FACES, random);
   const trouble = { ...face, slowBy: random() < slowShare ? SLOW_BY : 1 };
   if (random() >= OUTAGE_SHARE[impact]) return [elevatedErrors(incident, trouble)];
-  const mean = ERROR_RATIO[impact];
-  const errorRatio = mean < 1 ? mean * (1 + PARTIAL_SPREAD * (2 * random() - 1)) : mean;
-  const height = { ...trouble, errorRatio, hangs: impact === 'critical' && random() < HANG_SHARE };
+  const isTotal = impact === 'critical';
+  const errorRatio = isTotal ? ERROR_RATIO.critical : ERROR_RATIO.major * (1 + PARTIAL_SPREAD * (2 * random() - 1));
+  const height = { ...trouble, errorRatio, hangs: isTotal && random() < HANG_SHARE };
   return outage(incident, height);
 }
 

@@ -1,7 +1,8 @@
 /** After an outage: when is a model used again, when is all as it was, and how hard is it hit? */
 
-/** Usual again: so many requests in a row, or that share of so many. */
-const IN_A_ROW = 20;
+/** Usual again is what holds for so many requests, but for an everyday failure among them. */
+const LAST = 20;
+const EVERYDAY_FAILURES = 1;
 const USUAL_SHARE = 0.9;
 /** A herd comes within the first minute. */
 const HERD_MS = 60_000;
@@ -14,10 +15,8 @@ export class RecoveryWatch {
   answeredAgainMs: number | null = null;
   /** Most attempts on the model within one second of the first minute. */
   peakPerSecond = 0;
-  readonly #last: boolean[] = [];
-  #its = 0;
-  #rowFromMs = 0;
-  #row = 0;
+  readonly #lastRequests: { readonly startedAtMs: number; readonly isAnswered: boolean }[] = [];
+  readonly #lastAnswers: boolean[] = [];
 
   /** @param usualShare the model's share of the answers before, 0 to 1. */
   constructor(
@@ -41,24 +40,27 @@ export class RecoveryWatch {
   noteRequest(startedAtMs: number, answeredBy: number | undefined, nowMs: number): void {
     if (answeredBy === this.model) this.usedAgainMs ??= Math.max(0, startedAtMs - this.recoveredAtMs);
     if (startedAtMs < this.recoveredAtMs) return;
-    this.#noteRow(startedAtMs, answeredBy !== undefined);
+    this.#noteAnswered(startedAtMs, answeredBy !== undefined);
     if (answeredBy !== undefined) this.#noteShare(answeredBy === this.model, nowMs);
   }
 
-  #noteRow(startedAtMs: number, isAnswered: boolean): void {
+  #noteAnswered(startedAtMs: number, isAnswered: boolean): void {
     if (this.answeredAgainMs !== null) return;
-    if (!isAnswered) this.#row = 0;
-    else if (this.#row++ === 0) this.#rowFromMs = startedAtMs;
-    if (this.#row >= IN_A_ROW) this.answeredAgainMs = this.#rowFromMs - this.recoveredAtMs;
+    const last = this.#lastRequests;
+    last.push({ startedAtMs, isAnswered });
+    if (last.length > LAST) last.shift();
+    const failures = last.filter((request) => !request.isAnswered).length;
+    if (last.length < LAST || failures > EVERYDAY_FAILURES) return;
+    const first = last.find((request) => request.isAnswered);
+    if (first) this.answeredAgainMs = first.startedAtMs - this.recoveredAtMs;
   }
 
   #noteShare(isIts: boolean, nowMs: number): void {
     if (this.backMs !== null) return;
-    this.#last.push(isIts);
-    if (isIts) this.#its++;
-    if (this.#last.length > IN_A_ROW && this.#last.shift()) this.#its--;
-    if (this.#last.length === IN_A_ROW && this.#its >= IN_A_ROW * this.usualShare * USUAL_SHARE) {
-      this.backMs = nowMs - this.recoveredAtMs;
-    }
+    const last = this.#lastAnswers;
+    last.push(isIts);
+    if (last.length > LAST) last.shift();
+    const its = last.filter(Boolean).length;
+    if (last.length === LAST && its >= LAST * this.usualShare * USUAL_SHARE) this.backMs = nowMs - this.recoveredAtMs;
   }
 }

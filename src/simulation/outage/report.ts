@@ -83,7 +83,7 @@ export interface Recovery {
   readonly usedAgainMs: number | null;
   /** Until its share of the last 20 answers is nine tenths of what it was before. */
   readonly backMs: number | null;
-  /** Until a request came from which on 20 in a row were answered, by whomever. */
+  /** Until a request came from which on 19 of 20 were answered, by whomever. */
   readonly answeredAgainMs: number | null;
   /** Most attempts on it within one second of the minute after its recovery, by the requests of a usual second. */
   readonly peak: number;

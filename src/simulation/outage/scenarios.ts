@@ -18,6 +18,7 @@ export interface ScenarioKind {
   readonly perSecond: number;
   readonly spanMs: number;
   readonly countedFromMs?: number;
+  readonly streaming?: boolean;
   /** Exactly as far apart as the rate says, instead of by chance. */
   readonly isRegular?: boolean;
   /** What is wrong with the model at this place of the chain. */
@@ -39,7 +40,8 @@ const firstHas =
 export const SCENARIO_KINDS: readonly ScenarioKind[] = [
   {
     name: 'total-outage',
-    about: 'Every model answers 500 for a minute, at 200 requests a second.',
+    about: 'Every model answers 500 for a minute, at 200 streams a second.',
+    streaming: true,
     perSecond: 200,
     spanMs: 4 * MINUTE,
     spells: () => [{ fromMs: MINUTE, toMs: 2 * MINUTE, ...DOWN }],
@@ -139,7 +141,7 @@ export interface ScenarioRules {
 }
 
 export function makeScenario(kind: ScenarioKind, rules: ScenarioRules): Scenario {
-  const { settings, streaming = false, replicas = 1, sharedState = false } = rules;
+  const { settings, streaming = kind.streaming ?? false, replicas = 1, sharedState = false } = rules;
   const { name, about, spanMs, countedFromMs, perSecond, isRegular, capacityOfOthers } = kind;
   return {
     name,

@@ -34,15 +34,14 @@ export interface TokenFigures {
 const DAY_MS = 86_400_000;
 
 /**
- * Four times as many at the height of the day as at night. An assumption: the public traces at hand are 20 minutes and an
- * hour long, and studies of longer ones (BurstGPT, arXiv 2401.17644; ServeGen, arXiv 2505.09999) show days without
- * giving a ratio that holds for others. The simulation begins at midnight.
+ * Four times as many at the height of the day as at night. An assumption: the trace at hand is an hour long and says
+ * nothing of days. The simulation begins at midnight.
  */
 export const USUAL_DAY: DayShape = { peak: 1.6, peakAtMs: (14 / 24) * DAY_MS };
 
 /**
- * Gaps with a Gamma distribution, as BurstGPT found them (arXiv 2401.17644). How bursty is an assumption: one client's
- * bursts are; a service of many clients is nearly Poisson (Azure's conversations of 2023: 1.06).
+ * Gaps with a Gamma distribution, after BurstGPT (arXiv 2401.17644). How bursty is an assumption, on the bad side: in the
+ * first 20 minutes of Azure's conversations of 2023 it was 1.06, nearly Poisson.
  */
 const USUAL_BURST_CV = 2;
 
