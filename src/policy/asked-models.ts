@@ -90,12 +90,19 @@ export class AskedModels {
     );
   }
 
-  /** Retries rotate: the model asked least often, the chain's order among equals. */
+  /** Retries rotate: the model asked least often; among equals one that spoke up, then the chain's order. */
   leastAsked(models: readonly PlannedModel[]): PlannedModel | undefined {
     return models.reduce<PlannedModel | undefined>(
-      (least, model) => (least && this.attemptsOn(least) <= this.attemptsOn(model) ? least : model),
+      (least, model) => (least && this.#rankOf(least) <= this.#rankOf(model) ? least : model),
       undefined,
     );
+  }
+
+  /** A silent model stays silent: asked again, it would use up what is left of the time. */
+  #rankOf(model: PlannedModel): number {
+    const asked = this.#asked.get(model);
+    const wasSilent = asked?.lastFailure && traitsOf(asked.lastFailure.class).retrySameModel === 'never';
+    return (asked?.attempts ?? 0) + (wasSilent ? 0.5 : 0);
   }
 
   #of(model: PlannedModel): Asked {

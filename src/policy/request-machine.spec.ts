@@ -28,6 +28,12 @@ describe('a request', () => {
     expect(p.verdict).toEqual({ type: 'exhausted', because: 'failed' });
   });
 
+  it('comes back to a model that spoke up before one that was silent', () => {
+    const p = play(['a', 'b'], { maxRetries: 2 }).fail('timeout_total').fail('server_error');
+    for (let i = 0; i < 2; i++) p.wake().fail('server_error');
+    expect(p.models).toBe('a b b a');
+  });
+
   it('waits between the bounds of its jitter before a retry: factor 1.5', () => {
     const p = play(['a'], { backoff: { baseMs: 1_000, factor: 1.5 } });
     for (const boundMs of [1_000, 1_500, 2_250]) {

@@ -6,7 +6,8 @@ import { loadSettings } from '../../config/load-settings.js';
 import type { ModelSettings, Settings } from '../../config/settings.js';
 import { profileFor } from '../latency-profile.js';
 import type { ModelNature } from './field.js';
-import { poisson, regular } from './traffic.js';
+import { arrivals } from './traffic.js';
+import { BACKGROUND_FAILURE_RATIO } from './incident-figures.js';
 import type { Scenario } from './run-scenario.js';
 import type { Spell } from './trouble.js';
 
@@ -112,12 +113,6 @@ export const SCENARIO_KINDS: readonly ScenarioKind[] = [
   },
 ];
 
-/**
- * Part of requests without an answer on an ordinary day: an Azure OpenAI region, first trace of BurstGPT (line counts of
- * its README: 1429.7 thousand requests, 1404.3 of them answered).
- */
-const EVERYDAY_ERROR_RATIO = 0.0178;
-
 /** Two models at two providers, where the user has no configuration of his own to try. */
 export function standardSettings(): Settings {
   const provider = { baseUrl: 'http://localhost/v1', apiKey: 'simulated' };
@@ -156,7 +151,8 @@ export function makeScenario(kind: ScenarioKind, rules: ScenarioRules): Scenario
       ...natureOf(model, kind.spells(place)),
       ...(place > 0 && capacityOfOthers !== undefined && { capacity: capacityOfOthers }),
     })),
-    arrivals: rules.arrivals ?? ((random) => (isRegular ? regular(perSecond) : poisson(perSecond, random))),
+    arrivals:
+      rules.arrivals ?? ((random) => arrivals({ perSecond, pattern: isRegular ? 'regular' : 'poisson' }, random)),
   };
 }
 
@@ -167,5 +163,5 @@ export function chainModels(settings: Settings): readonly ModelSettings[] {
 
 export function natureOf({ name, price }: ModelSettings, spells: readonly Spell[]): ModelNature {
   const latency = profileFor(name);
-  return { name, latency, everydayErrorRatio: EVERYDAY_ERROR_RATIO, spells, ...(price && { price }) };
+  return { name, latency, everydayErrorRatio: BACKGROUND_FAILURE_RATIO, spells, ...(price && { price }) };
 }

@@ -121,25 +121,3 @@ function drawGamma(shape: number, random: () => number): number {
     if (v > 0 && Math.log(1 - random()) < normal * normal * 0.5 + d - d * v + d * Math.log(v)) return d * v;
   }
 }
-
-/** Of the standard scenarios, which are about outages: all requests alike, answers of a few sentences. */
-const SCENARIO_INPUT_TOKENS = 1_000;
-const SCENARIO_OUTPUT_TOKENS = 60;
-const SCENARIO_OUTPUT_SPREAD = 200;
-
-export function* poisson(perSecond: number, random: () => number): Generator<Arrival, never, undefined> {
-  let atMs = 0;
-  for (;;) {
-    atMs += (-Math.log(1 - random()) * 1_000) / perSecond;
-    const outputTokens = SCENARIO_OUTPUT_TOKENS + Math.floor(random() * SCENARIO_OUTPUT_SPREAD);
-    yield { atMs, inputTokens: SCENARIO_INPUT_TOKENS, outputTokens };
-  }
-}
-
-/** Without chance. */
-export function* regular(perSecond: number): Generator<Arrival, never, undefined> {
-  for (let nth = 1; ; nth++) {
-    const atMs = (nth * 1_000) / perSecond;
-    yield { atMs, inputTokens: SCENARIO_INPUT_TOKENS, outputTokens: SCENARIO_OUTPUT_TOKENS };
-  }
-}
