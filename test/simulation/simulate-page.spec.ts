@@ -63,8 +63,12 @@ interface Opened {
   readonly requested: string[];
 }
 
-async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Opened> {
-  const page = await browser!.newPage({ viewport: { width, height: 900 }, colorScheme, locale: 'en-US' });
+async function open(width: number, colorScheme: 'light' | 'dark', locale?: string): Promise<Opened> {
+  const page = await browser!.newPage({
+    viewport: { width, height: 900 },
+    colorScheme,
+    ...(locale !== undefined && { locale }),
+  });
   const [faults, requested]: [string[], string[]] = [[], []];
   page.on('console', (message) => {
     if (message.type() === 'error') faults.push(message.text());
@@ -137,6 +141,15 @@ describeIn('the page of a simulation', () => {
       expect(await page.title()).toBe('Outage simulation');
     },
     30_000,
+  );
+
+  it.each([undefined, 'en-US', 'de-AT'])(
+    'draws every plot though nobody scrolls, in the language %s',
+    async (locale) => {
+      const { page, faults } = await open(1_200, 'light', locale);
+      await expect.poll(() => page.locator('.plot canvas').count(), REDRAWN).toBe(PLOTS);
+      expect(faults).toEqual([]);
+    },
   );
 
   it('draws again in the other colours when the system turns dark, and in the new width when it is turned', async () => {
