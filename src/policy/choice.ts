@@ -120,22 +120,19 @@ export class Choice {
 
   /** Timers round: a model asked in the last moment before the deadline could only waste the call. */
   isTooLate({ nowMs, clockStartMs }: Moment): boolean {
-    return nowMs >= clockStartMs + this.#plan.deadlineMs - this.#leastMs;
+    return nowMs >= clockStartMs + lastAskMs(this.#plan.deadlineMs);
   }
 
   /** Nor is a model asked with less time left than it has ever needed. Its own deadline only shortens. */
   isTooLateFor(model: PlannedModel, { health, nowMs, clockStartMs }: Moment): boolean {
     const leastMs = health.leastAnswerMs(model.name, this.#plan.streaming) ?? 0;
-    return nowMs >= clockStartMs + this.deadlineMsOf(model) - Math.max(leastMs, this.#leastMs);
+    const deadlineMs = this.deadlineMsOf(model);
+    return nowMs >= clockStartMs + Math.min(deadlineMs - leastMs, lastAskMs(deadlineMs));
   }
 
   /** From the start of the clock. */
   deadlineMsOf(model: PlannedModel): number {
     return Math.min(this.#plan.deadlineMs, model.policy.deadlineMs);
-  }
-
-  get #leastMs(): number {
-    return Math.min(LEAST_ATTEMPT_MS, this.#plan.deadlineMs / 100);
   }
 
   #untried(moment: Moment): Seen[] {
@@ -159,6 +156,11 @@ export class Choice {
     const [a, b] = [equals[first], equals[second]];
     return a && b && health.load(b.name) < health.load(a.name) ? b : a;
   }
+}
+
+/** The last moment in which asking makes sense, ms from the start of the clock. */
+function lastAskMs(deadlineMs: number): number {
+  return deadlineMs - Math.min(LEAST_ATTEMPT_MS, deadlineMs / 100);
 }
 
 /** Whether it may be asked, if need be beyond the share of a ramping one. */

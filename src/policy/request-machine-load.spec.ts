@@ -102,6 +102,10 @@ describe('a model that is full', () => {
 describe('a model whose own deadline is shorter', () => {
   const impatient = (name: string) => ({ name, options: { deadlineMs: 1_000 } });
 
+  it('is asked however short that is', () => {
+    expect(play([{ name: 'a', options: { deadlineMs: 10 } }, 'b']).models).toBe('a');
+  });
+
   it('is not asked again once that has passed', () => {
     const p = play([impatient('a')], { maxRetries: 3 }).fail('network', 995);
     expect([p.models, p.wake().models, p.verdict?.type]).toEqual(['a', 'a', 'exhausted']);

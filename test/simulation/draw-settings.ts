@@ -7,6 +7,7 @@ import type { FallbackOptions } from '../../src/config/options.js';
 import type { ChainSettings, ModelSettings, ProviderSettings, Settings } from '../../src/config/settings.js';
 import { type PolicyOptions, resolvePolicy } from '../../src/policy/policy.js';
 import type { Draw } from './draw.js';
+import type { Temper } from './temper.js';
 
 const HOUR_MS = 3_600_000;
 const SHORT_MS = [1, 2, 10, 50, 100, 500] as const;
@@ -37,24 +38,24 @@ interface ChainShape {
   readonly policy: PolicyOptions;
 }
 
-export function drawShape(draw: Draw): WorldShape {
+export function drawShape(draw: Draw, temper: Temper): WorldShape {
   const providers = ['p', 'q', 'r'].slice(0, draw.whole(1, 3));
   const names = ['a', 'b', 'c', 'd', 'e'].slice(0, draw.whole(1, 5));
-  const models = names.map((name) => drawModel(name, providers, draw));
+  const models = names.map((name) => drawModel(name, providers, draw, temper));
   const chains = ['default', 'second', 'third'].slice(0, draw.chance(0.6) ? 1 : draw.whole(2, 3)).map((name) => ({
     name,
     entries: drawEntries(names, draw),
-    policy: draw.chance(0.3) ? drawPolicy(draw, 0.3) : {},
+    policy: drawOwn(draw, temper),
   }));
-  return { providers, models, chains, policy: drawPolicy(draw, 0.7) };
+  return { providers, models, chains, policy: drawPolicy(draw, temper) };
 }
 
 /** The same world after a reload: a few things are different. */
-export function drawReload(before: WorldShape, draw: Draw): WorldShape {
+export function drawReload(before: WorldShape, draw: Draw, temper: Temper): WorldShape {
   const models = before.models.map((model): ModelShape => {
     if (draw.chance(0.5)) return model;
     const { name, provider, policy } = model;
-    const again = drawModel(name, before.providers, draw);
+    const again = drawModel(name, before.providers, draw, temper);
     return {
       ...again,
       provider: draw.chance(0.8) ? provider : again.provider,
@@ -74,11 +75,11 @@ export function drawReload(before: WorldShape, draw: Draw): WorldShape {
     ...before,
     models: models.filter((model) => kept.includes(model.name)),
     chains,
-    policy: draw.chance(0.5) ? before.policy : drawPolicy(draw, 0.5),
+    policy: draw.chance(0.5) ? before.policy : drawPolicy(draw, temper),
   };
 }
 
-function drawModel(name: string, providers: readonly string[], draw: Draw): ModelShape {
+function drawModel(name: string, providers: readonly string[], draw: Draw, temper: Temper): ModelShape {
   const maxConcurrent = draw.maybe(0.4, () => draw.pick([1, 1, 2, 3, 10]));
   const contextWindow = draw.maybe(0.4, () => draw.pick([1_000, 8_192, 16_385]));
   return {
@@ -86,7 +87,7 @@ function drawModel(name: string, providers: readonly string[], draw: Draw): Mode
     provider: draw.pick(providers),
     weight: draw.chance(0.7) ? 1 : draw.pick([0.001, 0.5, 2, 1_000]),
     continuation: draw.pick(['prompt', 'prompt', 'prefix', 'vllm', 'none'] as const),
-    policy: draw.chance(0.3) ? drawPolicy(draw, 0.3) : {},
+    policy: drawOwn(draw, temper),
     ...(maxConcurrent !== undefined && { maxConcurrent }),
     ...(contextWindow !== undefined && { contextWindow }),
   };
@@ -103,10 +104,14 @@ function drawEntries(names: readonly string[], draw: Draw): string[][] {
   return entries;
 }
 
-/** @param share how many of the groups say anything at all, 0 to 1. */
-function drawPolicy(draw: Draw, share: number): PolicyOptions {
-  const some = <T>(value: () => T): T | undefined => draw.maybe(share, value);
-  const ms = (): number => drawMs(draw);
+/** What a chain or a model has of its own. */
+function drawOwn(draw: Draw, { odd, short }: Temper): PolicyOptions {
+  return draw.chance(0.3) ? drawPolicy(draw, { odd: odd / 2, short }) : {};
+}
+
+function drawPolicy(draw: Draw, { odd, short }: Pick<Temper, 'odd' | 'short'>): PolicyOptions {
+  const some = <T>(value: () => T): T | undefined => draw.maybe(odd, value);
+  const ms = (): number => drawMs(draw, short);
   return defined({
     maxRetries: some(() => draw.pick([0, 1, 2, 3, 10])),
     timeoutMs: some(ms),
@@ -132,7 +137,7 @@ function drawPolicy(draw: Draw, share: number): PolicyOptions {
     hedge: draw.maybe(0.5, () => ({
       enabled: draw.chance(0.8),
       afterQuantile: draw.pick([0, 0.5, 0.95, 1]),
-      minMs: draw.chance(0.3) ? 0 : ms(),
+      minMs: draw.chance(0.2) ? ms() : draw.pick([0, 0, 10, 100]),
       maxShare: draw.pick([0, 0.01, 0.05, 0.5, 1]),
     })),
     onContentFilter: some(() => draw.pick(['return', 'next'] as const)),
@@ -156,9 +161,9 @@ function drawBreaker(draw: Draw): PolicyOptions['breaker'] & object {
 }
 
 /** Whole milliseconds from 1 to an hour; short enough to hurt, or usual, or as long as can be. */
-function drawMs(draw: Draw): number {
+function drawMs(draw: Draw, short: number): number {
   const kind = draw.random();
-  return kind < 0.25 ? draw.pick(SHORT_MS) : kind < 0.9 ? draw.pick(USUAL_MS) : draw.pick(LONG_MS);
+  return kind < short ? draw.pick(SHORT_MS) : kind < 0.9 ? draw.pick(USUAL_MS) : draw.pick(LONG_MS);
 }
 
 /** The words that would make these settings. */

@@ -61,12 +61,16 @@ const OUTAGES = [
 ] as const;
 const NAMED_MS = [0, 1, 400, 2_000, 2_000, 30_000, 3_600_000] as const;
 
-export function drawMood(draw: Draw, nowMs: number, isStormy: boolean): Mood {
-  if (isStormy && draw.chance(0.5)) return { what: 'storm', code: draw.pick(['BadRequest', 'BadRequest', 'other']) };
+/** @param temper of the world: how often a mood is a good one (0 to 1), and whether storms of 400s blow. */
+export function drawMood(
+  draw: Draw,
+  nowMs: number,
+  temper: { readonly good: number; readonly isStormy: boolean },
+): Mood {
+  if (temper.isStormy && draw.chance(0.5))
+    return { what: 'storm', code: draw.pick(['BadRequest', 'BadRequest', 'other']) };
+  if (draw.chance(temper.good)) return { what: 'well' };
   return draw.pick<() => Mood>([
-    () => ({ what: 'well' }),
-    () => ({ what: 'well' }),
-    () => ({ what: 'well' }),
     () => ({ what: 'flaky', ratio: draw.pick([0.05, 0.3, 0.7]) }),
     () => ({ what: 'down', failsWith: draw.pick(OUTAGES) }),
     () => ({ what: 'down', failsWith: draw.pick(OUTAGES) }),

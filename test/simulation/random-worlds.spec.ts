@@ -7,6 +7,7 @@ import { loadSettings } from '../../src/config/load-settings.js';
 import { Draw } from './draw.js';
 import { asOptions, drawReload, drawShape } from './draw-settings.js';
 import { KEPT_SEEDS } from './kept-seeds.js';
+import { CALM, HARSH } from './temper.js';
 import { playWorld, type WorldStory } from './world.js';
 
 const WORLDS = Number(process.env['WORLDS'] ?? 2_000);
@@ -50,8 +51,8 @@ describe.skipIf(ONE !== undefined)('random worlds', () => {
   it('are of configurations that would load', () => {
     for (let seed = FIRST; seed < FIRST + 50; seed++) {
       const draw = new Draw(seed);
-      const shape = drawShape(draw);
-      for (const options of [asOptions(shape), asOptions(drawReload(shape, draw))]) {
+      const shape = drawShape(draw, HARSH);
+      for (const options of [asOptions(shape), asOptions(drawReload(shape, draw, CALM))]) {
         expect(() => loadSettings({ options, readVariable: () => undefined }), `seed ${seed}`).not.toThrow();
       }
     }

@@ -4,11 +4,11 @@
  */
 import type { Failure, FailureClass } from '../../src/policy/failure.js';
 
-/** `never`: not even as the one unlikely try. */
+/** `soft`: may be tried into, as the one unlikely try. `named`: by the provider. `fixed`: five minutes. */
 interface ShadowRest {
   readonly sinceMs: number;
   readonly untilMs: number;
-  readonly never: boolean;
+  readonly kind: 'soft' | 'named' | 'fixed';
 }
 
 const FIVE_MINUTES_MS = 300_000;
@@ -24,11 +24,11 @@ export class ShadowRests {
   readonly #shared = new Map<string, ShadowRest[]>();
   readonly #inARow = new Map<string, number>();
 
-  /** When it may be asked again; `never` holds for the longest of the rests that forbid even a try. */
+  /** When it may be asked again; `hardMs`: of the rests that forbid even a try. */
   untilMs(model: string, provider: string): { readonly softMs: number; readonly hardMs: number } {
     const all = [...(this.#own.get(model) ?? []), ...(this.#shared.get(provider) ?? [])];
     const until = (rests: ShadowRest[]) => Math.max(-Infinity, ...rests.map((rest) => rest.untilMs));
-    return { softMs: until(all), hardMs: until(all.filter((rest) => rest.never)) };
+    return { softMs: until(all), hardMs: until(all.filter((rest) => rest.kind !== 'soft')) };
   }
 
   noteFailure(model: string, provider: string, failure: Failure, nowMs: number): void {
@@ -43,19 +43,19 @@ export class ShadowRests {
     // Whatever rests there are in a row, each lengthens the next whose length nobody names.
     if (!isResting) this.#inARow.set(model, inARow + 1);
     if (isOperators) {
-      const rest = { sinceMs: nowMs, untilMs: nowMs + FIVE_MINUTES_MS, never: true };
+      const rest = { sinceMs: nowMs, untilMs: nowMs + FIVE_MINUTES_MS, kind: 'fixed' as const };
       // Of rests of one length, the first counts: what came after it was asked before it.
       this.#addFirst(all, whose, rest, nowMs);
     } else if (retryAfterMs !== undefined) {
-      this.#add(all, whose, { sinceMs: nowMs, untilMs: nowMs + retryAfterMs, never: true });
+      this.#add(all, whose, { sinceMs: nowMs, untilMs: nowMs + retryAfterMs, kind: 'named' });
     } else if (doubling && !isResting) {
       const lengthMs = Math.min(doubling.mostMs, doubling.firstMs * 2 ** Math.min(inARow, 30));
-      this.#add(all, whose, { sinceMs: nowMs, untilMs: nowMs + lengthMs, never: false });
+      this.#add(all, whose, { sinceMs: nowMs, untilMs: nowMs + lengthMs, kind: 'soft' });
     }
   }
 
   noteUsedUp(model: string, forMs: number, nowMs: number): void {
-    this.#add(this.#own, model, { sinceMs: nowMs, untilMs: nowMs + forMs, never: true });
+    this.#add(this.#own, model, { sinceMs: nowMs, untilMs: nowMs + forMs, kind: 'named' });
   }
 
   /** An answer to what was asked after a rest began ends it. */
@@ -76,7 +76,7 @@ export class ShadowRests {
   }
 
   #addFirst(all: Map<string, ShadowRest[]>, whose: string, rest: ShadowRest, nowMs: number): void {
-    const isKnown = all.get(whose)?.some((known) => known.never && known.untilMs > nowMs);
+    const isKnown = all.get(whose)?.some((known) => known.kind === 'fixed' && known.untilMs > nowMs);
     if (!isKnown) this.#add(all, whose, rest);
   }
 }

@@ -170,6 +170,30 @@ export class WatchedBoard extends ModelBoard {
     this.#judgeMove(model, { what: 'record', health: 'failure', isTrial: false }, nowMs);
   }
 
+  /** What the board was told of the attempt that begins now; undefined: nothing, as of a drill. */
+  takeBegun(): Begun | undefined {
+    const begun = this.lastBegun;
+    this.lastBegun = undefined;
+    return begun;
+  }
+
+  policyOf(model: string): NonNullable<BoardModel['policy']> {
+    return this.#models.get(model)?.model.policy ?? DEFAULT_POLICY;
+  }
+
+  breakerPolicy(model: string): Policy['breaker'] {
+    return this.policyOf(model).breaker;
+  }
+
+  /** Nobody sleeps while a place is free. */
+  judgeQueues(): void {
+    for (const [name, { model }] of this.#models) {
+      const { live, waiting } = this.crowd(name);
+      if (waiting > 0 && live < (model.maxConcurrent ?? Infinity))
+        this.#complain(`${name}: ${waiting} wait beside ${live} attempts`);
+    }
+  }
+
   /** Once nothing is under way any more. */
   judgeEnd(nowMs: number): void {
     for (const [name, { live }] of this.#models) {

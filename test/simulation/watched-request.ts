@@ -61,13 +61,17 @@ export class WatchedRequest implements RequestSink {
     this.#clockStartMs = setup.nowMs();
   }
 
+  get askedModels(): readonly string[] {
+    return this.#attempts.map((attempt) => attempt.model.name);
+  }
+
   get deadlineAtMs(): number {
     return this.#clockStartMs + this.#setup.plan.deadlineMs;
   }
 
   /** Past its deadline, and not because of a stream that is under way. */
-  isOverdue(nowMs: number, slackMs: number): boolean {
-    return !this.isFinished && nowMs > this.deadlineAtMs + slackMs && !this.#live.some((attempt) => attempt.hasSpoken);
+  isOverdue(nowMs: number): boolean {
+    return !this.isFinished && nowMs > this.deadlineAtMs && !this.#live.some((attempt) => attempt.hasSpoken);
   }
 
   ask(order: AttemptOrder, handler: AttemptHandler): RunningAttempt {
@@ -235,12 +239,12 @@ export class WatchedRequest implements RequestSink {
     const { model } = failed;
     const { name } = next.model;
     const wrong = (why: string): void => this.#wrong(`asks ${name} though ${model.name} ${failure.class} ${why}`);
-    const isSame = model === next.model;
+    // The same question put in another way is no retry, and a later one may follow it.
+    const isAgain = model === next.model && !isReasked && !isRefusal(failed);
     // What may have been a storm of 400s.
     const isStormy = failure.class === 'invalid_request' && (failure.status === 400 || failure.status === 422);
-    if (isSame && !isReasked && !isStormy && !isRefusal(failed) && NEVER_AGAIN.has(failure.class))
-      wrong('the same before');
-    if (isSame && !isReasked && failure.neverRetry) wrong('forbade it');
+    if (isAgain && !isStormy && NEVER_AGAIN.has(failure.class)) wrong('the same before');
+    if (isAgain && failure.neverRetry) wrong('forbade it');
     if (
       AT_ANOTHER_PROVIDER.has(failure.class) &&
       failure.restScope === 'provider' &&

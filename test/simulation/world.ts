@@ -1,21 +1,21 @@
 /**
  * A random world, played from its seed: replicas with boards and drivers of their own, the same models with moods,
- * callers who come and leave, clocks that leap, reloads in between. Whatever happens, everyone who watches must be
- * content.
+ * callers who come and leave, clocks that leap, reloads in between; at last everything is well again. Whatever happens,
+ * everyone who watches must be content.
  */
 import { createHash } from 'node:crypto';
-import { ChainRunner, type RunningRequest } from '../../src/chain/chain-runner.js';
-import { ChainEvents } from '../../src/chain/events.js';
-import { Routes } from '../../src/chain/routes.js';
+import type { RunningRequest } from '../../src/chain/chain-runner.js';
 import { FAILURE_CLASSES, type FailureClass } from '../../src/policy/failure.js';
 import type { RequestPlan } from '../../src/policy/plan.js';
 import { VirtualClock } from '../../src/simulation/virtual-clock.js';
 import { Draw } from './draw.js';
-import { drawReload, drawShape, settingsOf, type WorldShape } from './draw-settings.js';
+import { drawReload, drawShape } from './draw-settings.js';
 import { FickleModels } from './fickle-models.js';
 import { drawMood } from './fickle-script.js';
+import { Recovery } from './recovery.js';
+import { Replica } from './replica.js';
 import { RestlessClock } from './restless-clock.js';
-import { WatchedBoard } from './watched-board.js';
+import { CALM, HARSH, type Temper } from './temper.js';
 import { WatchedRequest } from './watched-request.js';
 
 export interface WorldStory {
@@ -29,13 +29,6 @@ export interface WorldStory {
   readonly attempts: number;
 }
 
-interface Replica {
-  readonly board: WatchedBoard;
-  readonly runner: ChainRunner;
-  shape: WorldShape;
-  routes: Routes;
-}
-
 interface Caller {
   readonly request: WatchedRequest;
   readonly running: RunningRequest;
@@ -44,6 +37,7 @@ interface Caller {
 /** More steps than any request can need in one moment: whoever takes them turns in a circle. */
 const MOST_STEPS_A_MOMENT = 5_000;
 const HOUR_MS = 3_600_000;
+const STORMY_REQUESTS = [40, 120] as const;
 
 export function playWorld(seed: number): WorldStory {
   return new World(seed).play();
@@ -58,12 +52,15 @@ class World {
   readonly #complaints: string[] = [];
   readonly #log: string[] = [];
   readonly #models: FickleModels;
-  readonly #replicas: Replica[];
+  readonly #usualMs: ReadonlyMap<string, number>;
+  readonly #replicas: readonly Replica[];
   readonly #callers = new Set<Caller>();
+  readonly #temper: Temper;
   readonly #isStormy: boolean;
   #requests = 0;
   #attempts = 0;
   #steps = { atMs: -1, count: 0 };
+  #leaptAtMs = 0;
 
   constructor(seed: number) {
     this.#seed = seed;
@@ -71,27 +68,35 @@ class World {
     this.#draw = draw;
     this.#lateMs = draw.chance(0.5) ? 0 : draw.pick([1, 20, 300]);
     this.#clock = new RestlessClock(this.#virtual, draw, this.#lateMs);
+    this.#temper = draw.pick([CALM, HARSH]);
     this.#isStormy = draw.chance(0.1);
-    const shape = drawShape(draw);
-    const usualMs = draw.pick([1, 20, 200, 2_000]);
-    this.#models = new FickleModels(
-      this.#clock,
+    const shape = drawShape(draw, this.#temper);
+    const usualMs = draw.pick(this.#temper.usualMs);
+    this.#usualMs = new Map(shape.models.map(({ name }) => [name, draw.about(usualMs * draw.pick([1, 1, 10]))]));
+    this.#models = new FickleModels(this.#clock, draw, this.#usualMs);
+    const setup = {
+      shape,
       draw,
-      new Map(shape.models.map(({ name }) => [name, draw.about(usualMs * draw.pick([1, 1, 10]))])),
-    );
-    this.#replicas = Array.from({ length: draw.pick([1, 1, 2, 3]) }, (_, i) => this.#newReplica(i, shape));
+      clock: this.#clock,
+      say: (line: string) => this.#say(line),
+      complain: (what: string) => this.#complain(what),
+    };
+    this.#replicas = Array.from({ length: draw.pick([1, 1, 2, 3]) }, (_, index) => new Replica({ index, ...setup }));
   }
 
   play(): WorldStory {
     const draw = this.#draw;
-    const gapMs = draw.pick([0, 1, 10, 100, 1_000, 5_000]);
-    const arrivals = this.#isStormy ? draw.whole(40, 120) : draw.whole(5, 50);
-    for (let i = 0; i < arrivals && this.#isFine; i++) {
+    const { gapsMs, requests, known } = this.#temper;
+    const gapMs = draw.pick(gapsMs);
+    for (const replica of this.#replicas) replica.know(draw.pick(known), (model) => this.#usualMs.get(model) ?? 1);
+    const [least, most] = this.#isStormy ? STORMY_REQUESTS : requests;
+    for (let left = draw.whole(least, most); left > 0 && this.#isFine; left--) {
       this.#pass(draw.chance(0.2) ? 0 : draw.about(gapMs));
       this.#meddle();
-      if (this.#isFine) this.#arrive();
+      if (this.#isFine) this.#arrive(draw.pick(this.#replicas));
     }
     while (this.#isFine && this.#step());
+    if (this.#isFine) this.#recover(draw.pick(this.#replicas));
     if (this.#isFine) this.#judgeEnd();
     return {
       seed: this.#seed,
@@ -107,65 +112,44 @@ class World {
     return this.#complaints.length === 0;
   }
 
-  #newReplica(index: number, shape: WorldShape): Replica {
-    const events = new ChainEvents();
-    const { random } = this.#draw;
-    const complain = (what: string): void => this.#complain(`replica ${index}: ${what}`);
-    const board = new WatchedBoard(events, random, complain);
-    const settings = settingsOf(shape);
-    board.reload(settings);
-    events.on('breaker.changed', ({ model, state }) => this.#say(`${index} breaker ${model} ${state}`));
-    events.on('model.rested', ({ model, reason, restMs }) => this.#say(`${index} rest ${model} ${reason} ${restMs}`));
-    const runner = new ChainRunner({ board, events, clock: this.#clock, random });
-    return { board, runner, shape, routes: new Routes(settings) };
-  }
-
   /** What happens beside the requests. */
   #meddle(): void {
     const draw = this.#draw;
-    for (const { name } of this.#replicas[0]!.shape.models) {
-      if (draw.chance(0.08)) this.#setMood(name);
-    }
+    for (const { name } of this.#replicas[0]!.shape.models) if (draw.chance(this.#temper.moody)) this.#setMood(name);
     if (draw.chance(0.1)) this.#leave();
-    if (draw.chance(0.03)) this.#reload();
+    if (draw.chance(0.03)) this.#reload(draw.pick(this.#replicas));
     if (draw.chance(0.03)) this.#leap();
     if (draw.chance(0.02)) this.#virtual.shiftWall(draw.pick([-60_000, -HOUR_MS, 60_000]));
     if (draw.chance(0.2)) this.#blather();
   }
 
   #setMood(model: string): void {
-    const mood = drawMood(this.#draw, this.#virtual.nowMs(), this.#isStormy);
+    const temper = { good: this.#temper.good, isStormy: this.#isStormy };
+    const mood = drawMood(this.#draw, this.#virtual.nowMs(), temper);
     this.#say(`${model} is ${JSON.stringify(mood)}`);
     this.#models.setMood(model, mood);
   }
 
-  #arrive(): void {
+  #arrive(replica: Replica, plan = this.#drawPlan(replica), isQuiet = false): WatchedRequest {
     const draw = this.#draw;
-    const replica = draw.pick(this.#replicas);
-    const plan = this.#drawPlan(replica);
     const name = `r${this.#requests++}`;
-    const takeBegun = () => {
-      const { lastBegun } = replica.board;
-      replica.board.lastBegun = undefined;
-      return lastBegun;
-    };
     const request = new WatchedRequest({
       name,
       plan,
       nowMs: () => this.#virtual.nowMs(),
       log: (line) => this.#say(line),
       complain: (what) => this.#complain(what),
-      takeBegun,
+      takeBegun: () => replica.board.takeBegun(),
       ask: (order, handler) => {
         this.#attempts++;
         return this.#models.ask(order, plan.streaming, handler);
       },
     });
-    const who = `${name} comes to ${this.#replicas.indexOf(replica)}`;
-    this.#say(
-      `${who} for ${plan.models.map((m) => m.name).join()} ${plan.streaming ? 'streaming' : 'plain'} within ${plan.deadlineMs}`,
-    );
-    const drills = draw.maybe(0.03, () => new Map([[plan.models[0]!.name, draw.pick(DRILLABLE)]]));
+    const how = `${plan.streaming ? 'streaming' : 'plain'} within ${plan.deadlineMs}`;
+    this.#say(`${name} comes to ${replica.index} for ${plan.models.map((m) => m.name).join()} ${how}`);
+    const drills = isQuiet
+      ? undefined
+      : draw.maybe(0.03, () => new Map([[plan.models[0]!.name, draw.pick(DRILLABLE)]]));
     const running = replica.runner.start({
       requestId: name,
       plan,
@@ -174,10 +158,11 @@ class World {
       ...(drills && { drills }),
     });
     if (!request.isFinished) this.#callers.add({ request, running });
-    if (draw.chance(0.05)) {
+    if (!isQuiet && draw.chance(0.05)) {
       running.pause();
       this.#clock.setTimer(draw.about(100), () => running.resume());
     }
+    return request;
   }
 
   #drawPlan({ routes, shape }: Replica): RequestPlan {
@@ -185,7 +170,7 @@ class World {
     const names = shape.models.map((model) => model.name);
     const chain = draw.pick(shape.chains).name;
     const route = draw.pick([{}, { chain }, { chain }, { model: draw.pick(names) }, { models: draw.shuffled(names) }]);
-    const deadlineMs = draw.maybe(0.2, () => draw.pick([1, 30, 1_000, 10_000]));
+    const deadlineMs = draw.maybe(0.2, () => draw.pick(this.#temper.deadlinesMs));
     return routes.plan(route, {
       overHttp: false,
       streaming: draw.chance(0.5),
@@ -204,13 +189,8 @@ class World {
     this.#callers.delete(leaving);
   }
 
-  #reload(): void {
-    const replica = this.#draw.pick(this.#replicas);
-    replica.shape = drawReload(replica.shape, this.#draw);
-    const settings = settingsOf(replica.shape);
-    this.#say(`replica ${this.#replicas.indexOf(replica)} reloads`);
-    replica.board.reload(settings);
-    replica.routes = new Routes(settings);
+  #reload(replica: Replica): void {
+    replica.reload(drawReload(replica.shape, this.#draw, this.#temper));
   }
 
   /** The machine slept; when it wakes, the network may be heard before the timers. */
@@ -218,6 +198,7 @@ class World {
     const ms = this.#draw.about(this.#draw.pick([1_000, 60_000, 400_000]));
     this.#say(`time leaps by ${ms}`);
     this.#virtual.leap(ms);
+    this.#leaptAtMs = this.#virtual.nowMs();
     const live = [...this.#models.live];
     for (const attempt of live) if (this.#draw.chance(0.3)) attempt.hurry();
   }
@@ -252,10 +233,37 @@ class World {
     for (const caller of this.#callers) if (caller.request.isFinished) this.#callers.delete(caller);
     // What is due is late, for now: the clock may have leapt.
     if (this.#virtual.nextTimerAtMs <= nowMs) return isMoving;
+    // Whoever finds out by a leap that it is late still needs a timer to say so.
+    const sinceMs = nowMs - this.#lateMs - 1;
     for (const { request } of this.#callers) {
-      if (request.isOverdue(nowMs, this.#lateMs + 1)) this.#complain('a request goes on after its deadline');
+      if (sinceMs > this.#leaptAtMs && request.isOverdue(sinceMs))
+        this.#complain('a request goes on after its deadline');
     }
+    for (const { board } of this.#replicas) board.judgeQueues();
     return isMoving;
+  }
+
+  /** All models are well again, and one request after the other comes to the default chain. */
+  #recover(replica: Replica): void {
+    this.#say('all is well again');
+    for (const model of this.#usualMs.keys()) this.#models.setMood(model, { what: 'well' });
+    const request = { overHttp: false, streaming: this.#draw.chance(0.5), isContinuable: true, fallback: true };
+    const plan = replica.routes.plan({}, request);
+    const recovery = new Recovery({
+      replica,
+      plan,
+      usualMs: this.#usualMs,
+      lateMs: this.#lateMs,
+      nowMs: this.#virtual.nowMs(),
+    });
+    for (const gapMs of recovery.gapsMs()) {
+      this.#pass(gapMs);
+      if (!this.#isFine) return;
+      recovery.note(this.#arrive(replica, plan, true), this.#virtual.nowMs());
+    }
+    while (this.#isFine && this.#step());
+    if (!this.#isFine) return;
+    for (const wrong of recovery.judge(this.#virtual.nowMs())) this.#complain(wrong);
   }
 
   #judgeEnd(): void {
