@@ -1,6 +1,6 @@
 /**
- * `node bench/outage.ts`: all models are down for a minute at 200 requests a second, in the running app over real sockets and
- * in the simulator, side by side. Takes three minutes; `--short` half a minute, with everything five times as fast.
+ * `npm run bench:outage`: all models are down for a minute at 200 requests a second, in the running app over real sockets and
+ * in the simulator, side by side. Takes three minutes; `-- --short` half a minute, with everything five times as fast.
  *
  * Three processes on 127.0.0.1, ended by their ids, also on Ctrl-C. Measures, never judges: the exit code tells whether it
  * could be measured.

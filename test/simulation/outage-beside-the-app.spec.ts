@@ -1,6 +1,6 @@
 /**
  * Every model is down, at 200 requests a second: the running app over real sockets, beside the simulator with the same
- * models, requests and rules. Everything is five times as fast as usual; `node bench/outage.ts` plays the whole of it.
+ * models, requests and rules. Everything is five times as fast as usual; `npm run bench:outage` plays the whole of it.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
