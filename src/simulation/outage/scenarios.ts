@@ -75,7 +75,7 @@ export const SCENARIO_KINDS: readonly ScenarioKind[] = [
     perSecond: 20,
     spanMs: 20 * MINUTE,
     spells: firstHas(
-      ...Array.from({ length: 29 }, (_, i) => {
+      ...Array.from({ length: 28 }, (_, i) => {
         const fromMs = MINUTE + i * 40 * SECOND;
         return { fromMs, toMs: fromMs + 20 * SECOND, ...DOWN };
       }),
