@@ -29,11 +29,34 @@ export interface UpstreamCounts {
   readonly openAtOnce: number;
 }
 
+/** The outage begins to be played at this moment, on the clock that all processes share. */
+export interface BeginOrder {
+  readonly beginEpochMs: number;
+}
+
+/** Moment from the beginning (ms), model (place in the chain), whether it was down, whether it was a retry, request. */
+export const ATTEMPT_FIELDS = 5;
+/** Request, moment at which it was sent, wait until its first token or its error (ms), who answered (-1: nobody), status. */
+export const ANSWER_FIELDS = 5;
+
+export interface AnswersReport {
+  readonly answers: readonly number[];
+  /** How long a bare request took meanwhile, that no gateway saw; ms. */
+  readonly bareMs: readonly number[];
+  readonly firstFault?: string;
+}
+
 export interface Dialogues {
   /** With the load and with the in-process callers. */
   readonly work: { readonly order: WorkOrder; readonly report: WorkReport };
   /** With the upstream: what it was asked since the last time. */
   readonly count: { readonly order: 'count'; readonly report: UpstreamCounts };
+  /** With the models and the callers of the outage; nobody waits for its end. */
+  readonly begin: { readonly order: BeginOrder; readonly report: 'begun' };
+  /** With the models of the outage: what they were asked, `ATTEMPT_FIELDS` numbers each. */
+  readonly attempts: { readonly order: 'attempts'; readonly report: readonly number[] };
+  /** With the callers of the outage: what they got, `ANSWER_FIELDS` numbers each, once all have been answered. */
+  readonly answers: { readonly order: 'answers'; readonly report: AnswersReport };
 }
 export type Order<K extends keyof Dialogues> = Dialogues[K]['order'];
 export type Report<K extends keyof Dialogues> = Dialogues[K]['report'];

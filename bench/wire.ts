@@ -94,7 +94,7 @@ export function eventsPerStream({ contentChunks }: StreamShape): number {
   return contentChunks + 3;
 }
 
-function chunk(delta: object, finishReason: string | null, at: number): Buffer {
+export function chunk(delta: object, finishReason: string | null, at: number): Buffer {
   const event = {
     ...chunkHead('chat.completion.chunk'),
     choices: [{ index: 0, delta, logprobs: null, finish_reason: finishReason }],

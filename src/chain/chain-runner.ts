@@ -131,6 +131,8 @@ interface Attempt {
   readonly resume: Resume | undefined;
   /** Another was faster. */
   beaten?: boolean;
+  /** By a hedge: it was slower than it usually is, and no more. */
+  hedged?: boolean;
   running?: RunningAttempt;
   ttftMs?: number;
   record?: AttemptRecord;
@@ -385,11 +387,18 @@ class RequestRun implements RunningRequest {
     if (!attempt || attempt.record) return;
     const usage = attempt.running?.spent?.() ?? NO_USAGE;
     attempt.running?.cancel();
-    attempt.beaten = beaten;
+    const byHedge = beaten && this.#isBesideHedge(attempt);
+    attempt.beaten = beaten && !byHedge;
+    attempt.hedged = byHedge && attempt.kind !== 'hedge';
     const why = beaten ? 'another model was faster' : 'the caller left';
     const failure = ownFailure(as, as === 'cancelled' ? why : 'the deadline of the request has passed');
     const end = { type: 'failed', failure, delivered: 'nothing', usage } as const;
     this.#book(attempt, as, usage, undefined, end, nowMs);
+  }
+
+  #isBesideHedge(attempt: Attempt): boolean {
+    const rival = this.#attempts.findLast((each) => each !== attempt && (!each.record || each.record.class === 'ok'));
+    return attempt.kind === 'hedge' || rival?.kind === 'hedge';
   }
 
   /** The board hears of it before the machine does; drilled attempts never touch it. */
@@ -409,7 +418,7 @@ class RequestRun implements RunningRequest {
     attempt.record = record;
     const details = { ...(ttftMs !== undefined && { ttftMs }), ...(failed && { failure: failed.failure }), usage };
     if (attempt.claim) {
-      const { claim, startedAtMs, beaten = false } = attempt;
+      const { claim, startedAtMs, beaten = false, hedged = false } = attempt;
       const { streaming } = plan;
       const isStormy = failed?.isStormy ?? false;
       const usedUp = attempt.end?.usedUpForMs;
@@ -418,6 +427,7 @@ class RequestRun implements RunningRequest {
           model,
           outcome,
           beaten,
+          hedged,
           streaming,
           isStormy,
           startedAtMs,

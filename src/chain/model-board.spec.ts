@@ -211,12 +211,25 @@ describe('the breaker of a model', () => {
 
   it.each<{ why: string; more: Partial<EndedAttempt> }>([
     { why: 'slow answers', more: { latencyMs: 25_000 } },
-    { why: 'first tokens that came after it was overtaken', more: { streaming: true, ttftMs: 12_000 } },
+    { why: 'first tokens that hardly came in time', more: { streaming: true, ttftMs: 23_000 } },
     { why: 'attempts that were overtaken and beaten', more: { outcome: 'cancelled', beaten: true } },
   ])('counts $why as failures', ({ more }) => {
     const { made, succeed } = board();
     for (let i = 0; i < 5; i++) succeed('a', i, i, more);
     expect(made.standing('a', 10)?.breaker).toBe('open');
+  });
+
+  it('does not count a stream that thought for long and that nobody was faster than', () => {
+    const { made, succeed } = board();
+    for (let i = 0; i < 20; i++) succeed('a', i, i, { streaming: true, ttftMs: 20_000 });
+    expect(made.standing('a', 30)?.breaker).toBe('closed');
+  });
+
+  it('does not count an attempt that a hedge was faster than, and learns that it takes longer', () => {
+    const { made, succeed } = board();
+    for (let i = 0; i < 20; i++) succeed('a', i, i, { outcome: 'cancelled', hedged: true, latencyMs: 800 });
+    expect(made.standing('a', 30)?.breaker).toBe('closed');
+    expect(made.usualAnswerMs('a', false)).toBe(800);
   });
 
   it.each<FailureClass>(['invalid_request', 'rate_limited', 'auth', 'cancelled', 'invalid_output'])(

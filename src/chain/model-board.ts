@@ -3,7 +3,7 @@
  * many attempts they have under way. One per module; every request reads it, every ended attempt is recorded here before
  * anyone decides, and what an attempt claims (a trial, a place, a retry) is taken in the same synchronous turn.
  */
-import { type BreakerState, CircuitBreaker, type Trial } from '../policy/breaker.js';
+import { type BreakerState, CircuitBreaker, type Sign, type Trial } from '../policy/breaker.js';
 import { type AttemptOutcome, type Failure, type FailureClass, traitsOf } from '../policy/failure.js';
 import type { Availability, HealthView } from '../policy/health-view.js';
 import type { Quantiles } from '../policy/latency-window.js';
@@ -38,6 +38,8 @@ export interface Claim {
   holdsTrial: boolean;
   /** Made although every model rests or is open. */
   readonly isUnlikely: boolean;
+  /** Attempts that were under way at the model when it began. */
+  readonly rivals: number;
   /** Of whom it was claimed: after a reload, others may stand in their place. Undefined: of a model that is not known. */
   readonly from: ClaimedOf | undefined;
 }
@@ -51,8 +53,10 @@ interface ClaimedOf {
 
 export interface EndedAttempt extends AttemptReport {
   readonly failure?: Failure;
-  /** Cancelled since another model was faster. */
+  /** Cancelled since another model was faster that had overtaken it. */
   readonly beaten?: boolean;
+  /** Cancelled since a hedge was faster: it would have taken longer than it did. */
+  readonly hedged?: boolean;
   /** Whether it counts will show: see `judge`. */
   readonly isStormy?: boolean;
   /** The provider's limits are used up for so long, as a good answer said; ms. */
@@ -94,7 +98,10 @@ const UNLIKELY_JITTER = 0.5;
 const TRIAL_MS = 1_000;
 /** A request that was shed may come back after this. */
 const SHED_RETRY_MS = 1_000;
-/** An answer that took more than this part of its time limit was slow. */
+/**
+ * An answer, or a stream's first token, that took more than this part of its time limit was slow. A stream that is silent
+ * for `ttftMs` is overtaken, where somebody is faster; where nobody is, one that thinks for long still answers.
+ */
 const SLOW_SHARE = 0.75;
 
 const USABLE: Availability = { state: 'usable' };
@@ -242,14 +249,16 @@ export class ModelBoard implements HealthView {
     if (order.costs) this.#budgets.get(chain)?.tryWithdraw();
     if (order.isHedge) this.#hedges.noteHedge(chain);
     if (unlikely) this.#noteUnlikely(chain, nowMs);
-    if (!entry) return { model, chain, isTrial: false, holdsTrial: false, isUnlikely: unlikely, from: undefined };
+    const rivals = entry?.places.live ?? 0;
+    const what = { model, chain, isUnlikely: unlikely, rivals };
+    if (!entry) return { ...what, isTrial: false, holdsTrial: false, from: undefined };
     const { breaker, places } = entry;
     places.take();
     const trial = breaker.begin(nowMs, unlikely);
     const isTrial = trial !== undefined;
     this.#tellBreaker(entry, nowMs);
     const from = { provider: entry.model.provider, places, breaker, trial };
-    return { model, chain, isTrial, holdsTrial: isTrial, isUnlikely: unlikely, from };
+    return { ...what, isTrial, holdsTrial: isTrial, from };
   }
 
   /** A stream speaks: a good trial, and the next one may begin, though this one is not over. */
@@ -305,7 +314,7 @@ export class ModelBoard implements HealthView {
   /** The next model did not say the same: what was taken for the provider's fault counts as one. */
   countStormy(model: string, nowMs: number): void {
     const entry = this.#entries.get(model);
-    if (entry) this.#count(entry, 'failure', undefined, nowMs);
+    if (entry) this.#count(entry, { outcome: 'failure', trial: undefined, rivals: 0 }, nowMs);
   }
 
   record(ended: EndedAttempt, claim: Claim | undefined, nowMs: number): void {
@@ -318,7 +327,9 @@ export class ModelBoard implements HealthView {
     // A stream that is a trial was a good one when it spoke.
     const isCounted = health === 'success' && claim?.holdsTrial === false;
     const trial = claim?.from?.breaker === entry.breaker && !isCounted ? claim.from.trial : undefined;
-    if (health !== undefined && !ended.isStormy) this.#count(entry, health, trial, nowMs);
+    if (health !== undefined && !ended.isStormy) {
+      this.#count(entry, { outcome: health, trial, rivals: claim?.rivals ?? 0 }, nowMs);
+    }
     if (ended.failure) {
       if (stormCode(ended.failure) === null && !ended.isStormy) entry.storm.note(null, false, nowMs);
       this.#rest(entry, ended.failure, nowMs);
@@ -352,8 +363,8 @@ export class ModelBoard implements HealthView {
     return [...this.#entries.values()].map((entry) => this.#describe(entry, nowMs));
   }
 
-  #count(entry: Entry, outcome: 'success' | 'failure', trial: Trial | undefined, nowMs: number): void {
-    entry.breaker.record(outcome, trial, nowMs, this.#random());
+  #count(entry: Entry, sign: Sign, nowMs: number): void {
+    entry.breaker.record(sign, nowMs, this.#random());
     this.#tellBreaker(entry, nowMs);
   }
 
@@ -425,12 +436,9 @@ function stormCode({ class: failureClass, status, error, underlying }: Failure):
 function healthOf(ended: EndedAttempt, { model, standing }: Entry): 'success' | 'failure' | undefined {
   if (ended.beaten) return 'failure';
   if (ended.failure) return traitsOf(ended.failure.class).hurtsHealth ? 'failure' : undefined;
-  const { stream, timeoutMs } = model.policy ?? DEFAULT_POLICY;
+  const { timeoutMs } = model.policy ?? DEFAULT_POLICY;
   const tookMs = ended.streaming ? ended.ttftMs : ended.latencyMs;
-  const slowMs = Math.max(
-    ended.streaming ? stream.ttftMs : timeoutMs * SLOW_SHARE,
-    standing.quantileMs(0.95, ended.streaming) ?? 0,
-  );
+  const slowMs = Math.max(timeoutMs * SLOW_SHARE, standing.quantileMs(0.95, ended.streaming) ?? 0);
   return tookMs !== undefined && tookMs > slowMs ? 'failure' : 'success';
 }
 

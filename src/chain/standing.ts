@@ -17,6 +17,8 @@ export interface AttemptReport {
   readonly latencyMs: number;
   readonly ttftMs?: number;
   readonly usage: TokenUsage;
+  /** It was left for a hedge: it takes longer than it did. */
+  readonly hedged?: boolean;
 }
 
 /** Fewer samples say too little of what is usual. */
@@ -56,6 +58,8 @@ export class Standing {
     const hasAnswered = outcome === 'ok' || outcome === 'content_filter';
     if (hasAnswered) this.#latency.add(latencyMs);
     if (hasAnswered && !report.streaming) this.#answer.add(latencyMs);
+    // Without those that were left, only the fast would be known, and each that is not would look slow.
+    if (report.hedged) (report.streaming ? this.#ttft : this.#answer).add(latencyMs);
     if (outcome !== 'cancelled') {
       const newMs = ttftMs ?? latencyMs;
       this.#meanLatencyMs = (this.#meanLatencyMs ?? newMs) * (1 - LATENCY_WEIGHT) + newMs * LATENCY_WEIGHT;

@@ -3,8 +3,8 @@
  * heap; what it counts before it cleans up are the small objects that hold them. Hundreds of pieces pile up until those
  * fill their 32 MB: a stream of 50 MB to a slow reader made the process grow by 60 MB, of which it held none.
  *
- * With an eighth of it, that stream takes 9 to 16 MB, and nothing costs more (measured with `bench/`: 0.89 of the CPU
- * before for a plain request, 0.92 for a chunk in a burst; what is young stays in the processor's cache).
+ * With an eighth of it, that stream takes 9 to 16 MB, and requests cost what they did (docs/benchmarks.md has the
+ * figures). What `npm start` says to the runtime holds for the start; this does however the gateway was started.
  */
 import { setFlagsFromString } from 'node:v8';
 

@@ -100,10 +100,13 @@ export class StreamedReply implements RequestSink {
   }
 
   onHeld(): void {
-    this.#heldTimer ??= setTimeout(() => {
-      if (!this.#running) return;
+    clearTimeout(this.#heldTimer);
+    this.#heldTimer = setTimeout(() => {
+      const soFar = this.#running?.soFar;
+      // Whoever was held back may have failed since, and the next one be silent.
+      if (soFar?.model === undefined) return;
       this.#beganEarly = true;
-      this.#begin(this.#running.soFar);
+      this.#begin(soFar);
     }, HELD_LONG_MS);
   }
 

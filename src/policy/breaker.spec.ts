@@ -7,7 +7,7 @@ function made(more: Partial<Policy['breaker']> = {}) {
   const breaker = new CircuitBreaker({ ...DEFAULT_POLICY.breaker, ...more });
   const ask = (outcome: 'success' | 'failure', nowMs: number, random = 0) => {
     const trial = breaker.begin(nowMs);
-    breaker.record(outcome, trial, nowMs, random);
+    breaker.record({ outcome, trial, rivals: 0 }, nowMs, random);
     if (trial !== undefined) breaker.endTrial(trial, nowMs);
   };
   const fails = (count: number, nowMs: number) => {
@@ -25,6 +25,24 @@ describe('a closed breaker', () => {
     expect(breaker.state(0)).toBe('closed');
     fails(1, 0);
     expect(breaker.state(0)).toBe('open');
+  });
+
+  it('waits for those under way while it is new: failures are told sooner than answers are given', () => {
+    const { breaker } = made();
+    for (let i = 0; i < 100; i++) breaker.begin(0);
+    for (let i = 0; i < 14; i++) breaker.record({ outcome: 'failure', trial: undefined, rivals: 80 + i }, 150, 0);
+    expect(breaker.state(150)).toBe('closed');
+    for (let i = 0; i < 10; i++) breaker.record({ outcome: 'success', trial: undefined, rivals: i }, 1_000, 0);
+    breaker.record({ outcome: 'failure', trial: undefined, rivals: 90 }, 1_000, 0);
+    expect(breaker.state(1_000)).toBe('closed');
+  });
+
+  it('opens, new as it is, when as many have failed as were under way', () => {
+    const { breaker } = made();
+    for (let i = 0; i < 30; i++) breaker.begin(0);
+    for (let i = 0; i < 15; i++)
+      breaker.record({ outcome: 'failure', trial: undefined, rivals: Math.min(i, 15) }, 150, 0);
+    expect(breaker.state(150)).toBe('open');
   });
 
   it('opens at the failure rate, once there were enough attempts in the window', () => {
@@ -65,7 +83,7 @@ describe('an open breaker', () => {
     expect([breaker.admits(4_999), breaker.admits(5_000)]).toEqual([false, true]);
     const trial = breaker.begin(5_000)!;
     expect(breaker.admits(5_000)).toBe(false);
-    breaker.record('success', trial, 5_100, 0);
+    breaker.record({ outcome: 'success', trial: trial, rivals: 0 }, 5_100, 0);
     breaker.endTrial(trial, 5_100);
     expect([breaker.state(5_100), breaker.admits(5_100)]).toEqual(['half-open', true]);
   });
@@ -135,7 +153,7 @@ describe('an open breaker', () => {
     fails(5, 0);
     const trial = breaker.begin(5_000)!;
     breaker.noteTrialSpeaks(trial, 5_100);
-    breaker.record('failure', trial, 5_200, 0);
+    breaker.record({ outcome: 'failure', trial: trial, rivals: 0 }, 5_200, 0);
     expect(breaker.state(5_200)).toBe('open');
   });
 
@@ -143,11 +161,11 @@ describe('an open breaker', () => {
     const { breaker, fails } = made({ openMaxMs: 5_000 });
     fails(5, 0);
     const [silent, failing] = [breaker.begin(5_000)!, breaker.begin(5_000, true)!];
-    breaker.record('failure', failing, 5_100, 0);
+    breaker.record({ outcome: 'failure', trial: failing, rivals: 0 }, 5_100, 0);
     breaker.endTrial(failing, 5_100);
     expect(breaker.admits(10_100)).toBe(true);
     breaker.begin(10_100);
-    breaker.record('failure', silent, 10_200, 0);
+    breaker.record({ outcome: 'failure', trial: silent, rivals: 0 }, 10_200, 0);
     breaker.endTrial(silent, 10_200);
     expect([breaker.state(10_200), breaker.admits(10_200)]).toEqual(['half-open', false]);
   });
@@ -156,8 +174,8 @@ describe('an open breaker', () => {
     const { breaker, fails } = made();
     fails(5, 0);
     const untilMs = breaker.openUntilMs;
-    breaker.record('success', undefined, 10, 0);
-    breaker.record('failure', undefined, 20, 0);
+    breaker.record({ outcome: 'success', trial: undefined, rivals: 0 }, 10, 0);
+    breaker.record({ outcome: 'failure', trial: undefined, rivals: 0 }, 20, 0);
     expect([breaker.state(30), breaker.openUntilMs]).toEqual(['open', untilMs]);
   });
 });
@@ -222,7 +240,12 @@ describe('whatever happens', () => {
           } else {
             if (live.length === 0) continue;
             const trial = live.shift();
-            if (what !== 'drop') breaker.record(what === 'success' ? 'success' : 'failure', trial, nowMs, random);
+            if (what !== 'drop')
+              breaker.record(
+                { outcome: what === 'success' ? 'success' : 'failure', trial: trial, rivals: 0 },
+                nowMs,
+                random,
+              );
             if (trial !== undefined) breaker.endTrial(trial, nowMs);
           }
           const after = breaker.state(nowMs);

@@ -29,13 +29,28 @@ const SLOW_START_SHARE = 0.1;
 interface Bucket {
   /** Which tenth of a window since the beginning of the clock. */
   tenth: number;
-  attempts: number;
+  begun: number;
+  ended: number;
   failures: number;
+}
+
+/** What an ended attempt says of the model's health. */
+export interface Sign {
+  readonly outcome: 'success' | 'failure';
+  /** The trial that it was; undefined: none. */
+  readonly trial: Trial | undefined;
+  /** Attempts that were under way when it began. */
+  readonly rivals: number;
 }
 
 export class CircuitBreaker {
   readonly #policy: BreakerPolicy;
-  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({ tenth: EMPTY, attempts: 0, failures: 0 }));
+  readonly #buckets: Bucket[] = Array.from({ length: BUCKETS }, () => ({
+    tenth: EMPTY,
+    begun: 0,
+    ended: 0,
+    failures: 0,
+  }));
   #state: BreakerState = 'closed';
   #consecutive = 0;
   /** Without a good answer between. */
@@ -47,6 +62,8 @@ export class CircuitBreaker {
   #closedAtMs = -Infinity;
   /** A trial has answered, or begun to, since it opened. */
   #hasShownLife = false;
+  /** Good answers since the beginning, as far as they are counted. */
+  #successes = 0;
 
   constructor(policy: BreakerPolicy) {
     this.#policy = policy;
@@ -82,6 +99,7 @@ export class CircuitBreaker {
    * @returns the trial that it is, to be told with its outcome; undefined: it is none.
    */
   begin(nowMs: number, isForced = false): Trial | undefined {
+    this.#bucketAt(nowMs).begun++;
     if (this.state(nowMs) !== 'half-open' && !(isForced && this.#state === 'open')) return undefined;
     this.#state = 'half-open';
     this.#trialsLive++;
@@ -92,10 +110,10 @@ export class CircuitBreaker {
    * An attempt ended in a way that says something of the model's health.
    * @param random uniform in [0, 1).
    */
-  record(outcome: 'success' | 'failure', trial: Trial | undefined, nowMs: number, random: number): void {
+  record({ outcome, trial, rivals }: Sign, nowMs: number, random: number): void {
     const isTrial = trial === this.#lastOpening;
     this.#count(outcome, nowMs);
-    if (outcome === 'failure') this.#fail(isTrial, nowMs, random);
+    if (outcome === 'failure') this.#fail(isTrial, rivals, nowMs, random);
     else this.#succeed(isTrial, nowMs);
   }
 
@@ -118,7 +136,7 @@ export class CircuitBreaker {
     if (this.#state === 'half-open' && saysNothing && nowMs < this.#openUntilMs) this.#state = 'open';
   }
 
-  #fail(isTrial: boolean, nowMs: number, random: number): void {
+  #fail(isTrial: boolean, rivals: number, nowMs: number, random: number): void {
     this.#consecutive++;
     if (this.#state === 'open') return;
     if (this.#state === 'half-open') {
@@ -126,7 +144,7 @@ export class CircuitBreaker {
       if (isTrial) this.#open(nowMs, random);
       return;
     }
-    if (this.#consecutive >= this.#policy.consecutive || this.#isRateTooHigh(nowMs)) this.#open(nowMs, random);
+    if (this.#isRowTooLong(rivals) || this.#isRateTooHigh(nowMs)) this.#open(nowMs, random);
   }
 
   #succeed(isTrial: boolean, nowMs: number): void {
@@ -142,6 +160,10 @@ export class CircuitBreaker {
     this.#consecutive = 0;
     this.#openings = 0;
     this.#closedAtMs = nowMs;
+    this.#emptyWindow();
+  }
+
+  #emptyWindow(): void {
     for (const bucket of this.#buckets) bucket.tenth = EMPTY;
   }
 
@@ -159,23 +181,42 @@ export class CircuitBreaker {
   }
 
   #count(outcome: 'success' | 'failure', nowMs: number): void {
+    const bucket = this.#bucketAt(nowMs);
+    bucket.ended++;
+    if (outcome === 'failure') bucket.failures++;
+    else if (this.#isNew && ++this.#successes === this.#policy.minAttempts) this.#emptyWindow();
+  }
+
+  /**
+   * Failures are told sooner than answers are given: of a model that has just been started with, the first five to end may
+   * be the only five of hundreds that fail. So until it has succeeded some times, all count that were under way beside it.
+   */
+  get #isNew(): boolean {
+    return this.#successes < this.#policy.minAttempts;
+  }
+
+  #bucketAt(nowMs: number): Bucket {
     const tenth = this.#tenthOf(nowMs);
     const bucket = this.#buckets[tenth % BUCKETS]!;
-    if (bucket.tenth !== tenth) Object.assign(bucket, { tenth, attempts: 0, failures: 0 });
-    bucket.attempts++;
-    if (outcome === 'failure') bucket.failures++;
+    if (bucket.tenth !== tenth) Object.assign(bucket, { tenth, begun: 0, ended: 0, failures: 0 });
+    return bucket;
+  }
+
+  #isRowTooLong(rivals: number): boolean {
+    return this.#consecutive >= this.#policy.consecutive && !(this.#isNew && this.#consecutive < rivals);
   }
 
   #isRateTooHigh(nowMs: number): boolean {
     const oldest = this.#tenthOf(nowMs) - BUCKETS + 1;
-    let attempts = 0;
-    let failures = 0;
+    let [begun, ended, failures] = [0, 0, 0];
     for (const bucket of this.#buckets) {
       if (bucket.tenth < oldest) continue;
-      attempts += bucket.attempts;
+      begun += bucket.begun;
+      ended += bucket.ended;
       failures += bucket.failures;
     }
-    return attempts >= this.#policy.minAttempts && failures / attempts >= this.#policy.failureRate;
+    const { minAttempts, failureRate } = this.#policy;
+    return ended >= minAttempts && failures / (this.#isNew ? Math.max(begun, ended) : ended) >= failureRate;
   }
 
   #tenthOf(nowMs: number): number {

@@ -36,11 +36,40 @@ describe('the request that goes on with a text', () => {
     expect((asked['messages'] as unknown[]).at(-1)).toEqual({ role: 'assistant', content: text });
   });
 
-  it('may write as much less as has been written, and at least one token', () => {
-    const asked = continuationParams(params, { text, way: 'prompt', writtenTokens: 20 });
-    expect(asked).toMatchObject({ max_tokens: 80, max_completion_tokens: 1 });
+  it('may write as much less as has been written, and always what it is asked to repeat, and one token', () => {
+    const asked = (way: 'prompt' | 'vllm', writtenTokens: number) =>
+      continuationParams(params, { text, way, writtenTokens });
+    expect(asked('prompt', 20)).toMatchObject({ max_tokens: 80, max_completion_tokens: 14 });
+    expect(asked('vllm', 20)).toMatchObject({ max_tokens: 80, max_completion_tokens: 1 });
+    expect(asked('prompt', 99)).toMatchObject({ max_tokens: 14 });
     expect(continuationParams({ messages: [] }, { text, way: 'prompt', writtenTokens: 20 })).not.toHaveProperty(
       'max_tokens',
     );
+  });
+
+  it.each([
+    { why: 'prefix', begun: { role: 'assistant', content: 'Once', prefix: true }, more: {} },
+    {
+      why: 'continue_final_message',
+      begun: { role: 'assistant', content: 'Once' },
+      more: { continue_final_message: true, add_generation_prompt: false },
+    },
+  ])('goes on in the message in which the caller had begun the answer ($why)', ({ begun, more }) => {
+    const given = { ...params, ...more, messages: [...params.messages, begun] };
+    const asked = (way: 'prompt' | 'prefix' | 'vllm') =>
+      continuationParams(given, { text: ' there', way, writtenTokens: 0 });
+    const soFar = { role: 'assistant', content: 'Once there' };
+    const byPrompt = asked('prompt')['messages'] as { role: string; content: string }[];
+    expect(byPrompt.slice(0, -1)).toEqual([...params.messages, soFar]);
+    expect(byPrompt.at(-1)).toMatchObject({ role: 'user', content: expect.stringMatching(/\n\n there$/) });
+    expect(asked('prompt')).not.toHaveProperty('continue_final_message');
+    expect(asked('prompt')).not.toHaveProperty('add_generation_prompt');
+    expect(asked('prefix')['messages']).toEqual([...params.messages, { ...soFar, prefix: true }]);
+    expect(asked('prefix')).not.toHaveProperty('continue_final_message');
+    expect(asked('vllm')).toMatchObject({
+      messages: [...params.messages, soFar],
+      continue_final_message: true,
+      add_generation_prompt: false,
+    });
   });
 });

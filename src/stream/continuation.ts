@@ -7,7 +7,11 @@
  * override the caller's persona (dario's and LiteLLM's reports; see docs/concepts/streams.md). Pure.
  */
 import type { ContinuationWay } from '../policy/plan.js';
+import { isJsonObject } from './chat-chunk.js';
 import { anchorOf } from './seam.js';
+
+/** Fewer than most tokens have, so that a repeat is not cut off where words are short. */
+const BYTES_PER_REPEATED_TOKEN = 2;
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -21,16 +25,29 @@ export interface ContinuationRequest {
 
 /** @param params the caller's request, without the model. */
 export function continuationParams(params: Json, request: ContinuationRequest): Json {
-  const { text, way, writtenTokens } = request;
-  const asked = Array.isArray(params['messages']) ? (params['messages'] as unknown[]) : [];
-  const messages = [...asked, ...trailingMessages(text, way)];
+  const { way, text } = request;
+  const { messages, begun, rest } = withoutBeginning(params);
+  const soFar = { role: 'assistant', content: begun + text };
   return {
-    ...params,
-    ...lessened(params, 'max_tokens', writtenTokens),
-    ...lessened(params, 'max_completion_tokens', writtenTokens),
+    ...rest,
+    ...lessened(params, 'max_tokens', request),
+    ...lessened(params, 'max_completion_tokens', request),
     ...(way === 'vllm' && { continue_final_message: true, add_generation_prompt: false }),
-    messages,
+    messages: [...messages, ...trailingMessages(soFar, text, way)],
   };
+}
+
+/**
+ * A caller may have begun the answer itself: a last message of the assistant that says `prefix`, or
+ * `continue_final_message`. What came goes on in that same message, since neither is valid in any other place.
+ */
+function withoutBeginning(params: Json): { readonly messages: unknown[]; readonly begun: string; readonly rest: Json } {
+  const messages = Array.isArray(params['messages']) ? (params['messages'] as unknown[]) : [];
+  const last: unknown = messages.at(-1);
+  const isBegun = isJsonObject(last) && (last['prefix'] === true || params['continue_final_message'] === true);
+  if (!isBegun || typeof last['content'] !== 'string') return { messages, begun: '', rest: params };
+  const { continue_final_message: _, add_generation_prompt: __, ...rest } = params;
+  return { messages: messages.slice(0, -1), begun: last['content'], rest };
 }
 
 /**
@@ -43,8 +60,7 @@ export function textToGoOnWith(text: string): { readonly text: string; readonly 
   return { text: text.slice(0, text.length - half.length).toWellFormed(), half };
 }
 
-function trailingMessages(text: string, way: ContinuationWay): Json[] {
-  const soFar = { role: 'assistant', content: text };
+function trailingMessages(soFar: Json, text: string, way: ContinuationWay): Json[] {
   switch (way) {
     case 'prefix':
       return [{ ...soFar, prefix: true }];
@@ -66,7 +82,10 @@ function instruction(lastWords: string): string {
   ].join(' ');
 }
 
-function lessened(params: Json, key: string, writtenTokens: number): Json {
+/** By what was written; what the model is asked to repeat must fit in all the same, and one token more. */
+function lessened(params: Json, key: string, { text, way, writtenTokens }: ContinuationRequest): Json {
   const limit = params[key];
-  return typeof limit === 'number' ? { [key]: Math.max(1, limit - writtenTokens) } : {};
+  if (typeof limit !== 'number') return {};
+  const repeated = way === 'prompt' ? Math.ceil(Buffer.byteLength(anchorOf(text)) / BYTES_PER_REPEATED_TOKEN) : 0;
+  return { [key]: Math.max(limit - writtenTokens, repeated + 1) };
 }

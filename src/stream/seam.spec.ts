@@ -75,10 +75,18 @@ describe('the seam', () => {
     { why: 'a short end is the same inside a word', text: 'the cat in the that', answer: 'hat trick' },
     { why: 'it begins like the text and leaves it', text: LONG, answer: 'The circuit is open.' },
     { why: 'it says something else', text: LONG, answer: 'I am sorry, I cannot continue.' },
-    { why: 'it ends in the middle of the repeat', text: LONG, answer: 'The circuit' },
   ])('is not proven where $why, and all of it is kept', ({ text, answer }) => {
     for (const pieceChars of [1, 3, 1_000]) {
       expect(joined(text, answer, pieceChars)).toEqual({ whole: text + answer, isProven: false });
+    }
+  });
+
+  it.each([
+    { why: 'of the whole text', answer: 'The circuit' },
+    { why: 'of the last words', answer: 'at a time dec' },
+  ])('is not proven where the model ends in the middle of the repeat $why, of which nothing is kept', ({ answer }) => {
+    for (const pieceChars of [1, 3, 1_000]) {
+      expect(joined(LONG, answer, pieceChars)).toEqual({ whole: LONG, isProven: false });
     }
   });
 
@@ -133,35 +141,25 @@ function count(text: string, part: string): number {
 describe('whatever the text, wherever it broke, however it comes', () => {
   it('nothing is lost and nothing stands there twice, where the last words are repeated exactly', () => {
     fc.assert(
-      fc.property(
-        texts,
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.integer({ min: 1, max: 50 }),
-        (whole, share, n) => {
-          const at = Math.max(1, Math.floor(whole.length * share));
-          const text = whole.slice(0, at);
-          const answer = anchorOf(text) + whole.slice(at);
-          expect(joined(text, answer, n).whole).toBe(whole);
-        },
-      ),
+      fc.property(texts, fc.nat(1_000), fc.integer({ min: 1, max: 50 }), (whole, share, n) => {
+        const at = Math.max(1, Math.floor((whole.length * share) / 1_000));
+        const text = whole.slice(0, at);
+        const answer = anchorOf(text) + whole.slice(at);
+        expect(joined(text, answer, n).whole).toBe(whole);
+      }),
       { numRuns: 2_000 },
     );
   });
 
   it('nor where the whole text is repeated from its start, if that can be read in one way only', () => {
     fc.assert(
-      fc.property(
-        texts,
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        fc.integer({ min: 1, max: 50 }),
-        (whole, share, n) => {
-          const at = Math.max(1, Math.floor(whole.length * share));
-          const text = whole.slice(0, at);
-          // A text that begins with its own last words can be read in two ways.
-          fc.pre(text === anchorOf(text) || !text.startsWith(anchorOf(text)));
-          expect(joined(text, whole, n).whole).toBe(whole);
-        },
-      ),
+      fc.property(texts, fc.nat(1_000), fc.integer({ min: 1, max: 50 }), (whole, share, n) => {
+        const at = Math.max(1, Math.floor((whole.length * share) / 1_000));
+        const text = whole.slice(0, at);
+        // A text that begins with its own last words can be read in two ways.
+        fc.pre(text === anchorOf(text) || !text.startsWith(anchorOf(text)));
+        expect(joined(text, whole, n).whole).toBe(whole);
+      }),
       { numRuns: 2_000 },
     );
   });

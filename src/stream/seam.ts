@@ -120,7 +120,14 @@ export class Seam {
   /** The model has said all. */
   end(): SeamFound {
     this.#isOver = true;
+    // It ran into its limit while it still repeated: that proves no place, but says nothing new either.
+    if (this.#isRepeating()) return { isProven: false, rest: '' };
     return this.#decide() ?? this.#unproven();
+  }
+
+  #isRepeating(): boolean {
+    const mayBeExact = this.#exactAnchor.state === 'open' || this.#exactText.state === 'open';
+    return mayBeExact && this.#isAsked && this.#best === undefined && this.#receivedChars >= LEAST_CHARS;
   }
 
   #firstCandidates(): Candidate[] {

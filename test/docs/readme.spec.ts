@@ -112,6 +112,15 @@ describe('the commands of the README', () => {
     for (const text of shows) expect(stdout).toContain(text);
   });
 
+  it('show a stream that goes on, as printed', async () => {
+    expect(blocks(README, 'sh')).toContain('npx nestjs-llm-fallback demo\n');
+    const shown = blocks(README, '').find((block) => block.includes('⟦')) ?? '';
+    const [text = '', trace = ''] = shown.split('\n\n').map((part) => part.trim());
+    const { stdout } = await promisify(execFile)(process.execPath, [join(ROOT, 'bin/nestjs-llm-fallback.js'), 'demo']);
+    expect(stdout).toContain(text.replace(' […]', ''));
+    expect(stdout.replace(/\d+ms/g, 'ms')).toContain(trace.replace(/\d+ms/g, 'ms'));
+  }, 20_000);
+
   it('are the ones that the start prints', () => {
     for (const command of commands)
       expect(gateway.logs()).toContain(command.replaceAll('http://127.0.0.1:3000', gateway.url));

@@ -9,8 +9,11 @@ import {
   TOP_FIELDS,
 } from '../../src/config/ranges.js';
 import { GATEWAY_VARIABLES, MODULE_VARIABLES } from '../../src/config/variables.js';
+import { POLICY_WORDS } from '../../src/gateway/commands/simulate-measures.js';
+import { USUAL_SCENARIOS, YEARS } from '../../src/gateway/commands/simulate-scenarios.js';
 import { FAILURE_CLASSES, type FailureTraits, traitsOf } from '../../src/policy/failure.js';
 import { DEFAULT_POLICY } from '../../src/policy/policy.js';
+import { SCENARIO_KINDS } from '../../src/simulation/outage/scenarios.js';
 
 /** The tables of docs/reference are written from the code: `npx vitest run test/docs -u` writes them again. */
 const GENERATED = '<!-- Written from the code by test/docs/reference.spec.ts: change the code, not this page. -->';
@@ -117,6 +120,23 @@ function failuresPage(): string {
   ].join('\n\n');
 }
 
+function simulationPage(): string {
+  const rows = SCENARIO_KINDS.map(({ name, about, perSecond, spanMs }) => {
+    return [`\`${name}\``, about, String(perSecond), String(spanMs / 60_000)];
+  });
+  const policies = Object.entries(POLICY_WORDS).map(([name, words]) => [name, words]);
+  return [
+    '# What `simulate` plays',
+    GENERATED,
+    `Where no scenario is named: ${USUAL_SCENARIOS.map((name) => `\`${name}\``).join(', ')}. In these the first model is in trouble and another is well.`,
+    table(['scenario', 'what happens', 'requests a second', 'minutes'], rows),
+    `\`${YEARS}\` plays three years of incidents at each provider of the chain, drawn from what status pages have told;\n\`--incidents\` plays your own.`,
+    '## Beside ours',
+    table(['policy', 'what it does'], policies),
+    '',
+  ].join('\n\n');
+}
+
 describe('the reference', () => {
   it('of the configuration is what the code says', async () => {
     await expect(configurationPage()).toMatchFileSnapshot('../../docs/reference/configuration.md');
@@ -124,6 +144,10 @@ describe('the reference', () => {
 
   it('of what follows each failure is what the code says', async () => {
     await expect(failuresPage()).toMatchFileSnapshot('../../docs/reference/failures.md');
+  });
+
+  it('of what is simulated is what the code says', async () => {
+    await expect(simulationPage()).toMatchFileSnapshot('../../docs/reference/simulation.md');
   });
 
   it('leaves no key of the tables out', () => {

@@ -5,6 +5,7 @@
 import OpenAI, { APIUserAbortError, InternalServerError, RateLimitError } from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { reply, startScriptedModel, type Reply, type ScriptedCall, type ScriptedModel } from '../../src/testing.js';
+import { NEVER_OPENS, PAYS_FOR_ALL } from '../app/policies.js';
 import { ACCOUNT_FAULTS, type FaultRow, FAULTS } from '../app/model-faults.js';
 import { type RunningGateway, startGateway } from '../app/start-gateway.js';
 
@@ -72,7 +73,8 @@ beforeAll(async () => {
         'all-fail': ['gpt-4-500', 'gpt-4-html'],
         lone: { models: ['gpt-4-elsewhere'], deadlineMs: 500 },
       },
-      policy: { deadlineMs: DEADLINE_MS, backoff: { baseMs: 1 } },
+      // These models fail more often than a breaker bears.
+      policy: { deadlineMs: DEADLINE_MS, backoff: { baseMs: 1 }, breaker: NEVER_OPENS, retryBudget: PAYS_FOR_ALL },
     },
   });
   client = new OpenAI({ apiKey: 'sk-of-the-caller', baseURL: `${gateway.url}/v1` });

@@ -10,7 +10,7 @@ type Health = 'success' | 'failure';
 /** What happened to the breaker just before it is looked at. */
 export type BreakerStep =
   | { readonly what: 'begin'; readonly unlikely: boolean }
-  | { readonly what: 'record'; readonly health: Health; readonly isTrial: boolean }
+  | { readonly what: 'record'; readonly health: Health; readonly isTrial: boolean; readonly rivals: number }
   /** A stream that is a trial speaks: a good trial, and the next one may begin. */
   | { readonly what: 'speaks' }
   /** A trial has ended, or shown enough; nothing was recorded with it. */
@@ -25,6 +25,8 @@ export class ShadowBreaker {
   opening = 0;
   readonly policy: Policy['breaker'];
   #records: { readonly atMs: number; readonly health: Health }[] = [];
+  #begunAtMs: number[] = [];
+  #successes = 0;
   #inARow = 0;
   #openings = 0;
   #openedAtMs = 0;
@@ -51,6 +53,7 @@ export class ShadowBreaker {
 
   /** @returns what is wrong with the move to `next`; undefined: nothing. */
   judge(step: BreakerStep, next: BreakerState, nowMs: number): string | undefined {
+    if (step.what === 'begin') this.#begunAtMs.push(nowMs);
     if (step.what === 'record') this.#note(step, nowMs);
     if (step.what === 'speaks') this.#noteSpeaks();
     const before = this.state;
@@ -60,7 +63,7 @@ export class ShadowBreaker {
     if (next === 'closed' && before !== 'closed') {
       this.#openings = 0;
       this.#inARow = 0;
-      this.#records = [];
+      this.#forgetWindow();
     }
     return wrong;
   }
@@ -68,7 +71,13 @@ export class ShadowBreaker {
   #note({ health, isTrial }: Extract<BreakerStep, { what: 'record' }>, nowMs: number): void {
     this.#records.push({ atMs: nowMs, health });
     this.#inARow = health === 'failure' ? this.#inARow + 1 : 0;
+    if (health === 'success' && ++this.#successes === this.policy.minAttempts) this.#forgetWindow();
     if (this.state === 'half-open' && isTrial && health === 'success') this.#goodTrials++;
+  }
+
+  #forgetWindow(): void {
+    this.#records = [];
+    this.#begunAtMs = [];
   }
 
   #noteSpeaks(): void {
@@ -91,7 +100,7 @@ export class ShadowBreaker {
 
   #wrongIn(step: BreakerStep, before: BreakerState, next: BreakerState, nowMs: number): string | undefined {
     const mustOpen =
-      before === 'closed' && step.what === 'record' && step.health === 'failure' && this.#isTooBad(nowMs);
+      before === 'closed' && step.what === 'record' && step.health === 'failure' && this.#isTooBad(step.rivals, nowMs);
     if (mustOpen !== (before === 'closed' && next === 'open'))
       return `${before} to ${next}, though it must ${mustOpen ? '' : 'not '}open`;
     const trial = step.what === 'speaks' ? 'success' : step.what === 'record' && step.isTrial ? step.health : undefined;
@@ -117,12 +126,17 @@ export class ShadowBreaker {
     return before === 'closed' && next === 'half-open' ? 'closed to half-open' : undefined;
   }
 
-  #isTooBad(nowMs: number): boolean {
+  #isTooBad(rivals: number, nowMs: number): boolean {
     const { consecutive, minAttempts, failureRate, windowMs } = this.policy;
-    if (this.#inARow >= consecutive) return true;
+    const isNew = this.#successes < minAttempts;
+    if (this.#inARow >= consecutive && (!isNew || this.#inARow >= rivals)) return true;
     const tenth = (atMs: number): number => Math.floor((atMs * 10) / windowMs);
-    const inWindow = this.#records.filter(({ atMs }) => tenth(atMs) > tenth(nowMs) - 10);
-    const failures = inWindow.filter(({ health }) => health === 'failure').length;
-    return inWindow.length >= minAttempts && failures / inWindow.length >= failureRate;
+    const isInWindow = (atMs: number): boolean => tenth(atMs) > tenth(nowMs) - 10;
+    const ended = this.#records.filter(({ atMs }) => isInWindow(atMs));
+    const begun = this.#begunAtMs.filter(isInWindow).length;
+    const failures = ended.filter(({ health }) => health === 'failure').length;
+    return (
+      ended.length >= minAttempts && failures / (isNew ? Math.max(begun, ended.length) : ended.length) >= failureRate
+    );
   }
 }

@@ -7,13 +7,16 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { pageOf } from '../../src/gateway/commands/simulate-page.js';
 import { madeUpReport } from '../app/made-up-report.js';
+import type { ScenarioReport } from '../../src/simulation/outage/report.js';
 import { startBrowser } from '../clients/browser.js';
 
 const HOSTILE = '</script><script>document.title="broken"</script>"\'&';
 const DAY_MS = 86_400_000;
 const FACTS = { command: 'npx nestjs-llm-fallback simulate --scenario all --seed 7', version: '1.2.3' };
+/** Some recoveries were never seen: the widest cells that there are. */
+const FLAPPING = withRecoveries(madeUpReport(), [6_000, 218_000, null, 100_000]);
 const REPORTS = [
-  madeUpReport(),
+  FLAPPING,
   madeUpReport({ scenario: 'total outage', down: ['gpt-4', 'gpt-3.5-turbo'], about: HOSTILE }),
   madeUpReport({
     scenario: 'a year',
@@ -29,6 +32,13 @@ const REPORTS = [
 ];
 /** Per policy what was answered and who was asked; the waits. */
 const PLOTS = REPORTS.length * (4 + 4 + 1);
+
+function withRecoveries(report: ScenarioReport, lengthsMs: readonly (number | null)[]): ScenarioReport {
+  const recoveries = lengthsMs.map((ms) => {
+    return { model: report.models[0]!, usedAgainMs: ms, backMs: ms, answeredAgainMs: ms, peak: 1 };
+  });
+  return { ...report, policies: report.policies.map((policy) => ({ ...policy, recoveries })) };
+}
 
 const browser: Browser | undefined = await startBrowser();
 let directory: string;
@@ -53,8 +63,12 @@ interface Opened {
   readonly requested: string[];
 }
 
-async function open(width: number, colorScheme: 'light' | 'dark'): Promise<Opened> {
-  const page = await browser!.newPage({ viewport: { width, height: 900 }, colorScheme, locale: 'en-US' });
+async function open(width: number, colorScheme: 'light' | 'dark', locale?: string): Promise<Opened> {
+  const page = await browser!.newPage({
+    viewport: { width, height: 900 },
+    colorScheme,
+    ...(locale !== undefined && { locale }),
+  });
   const [faults, requested]: [string[], string[]] = [[], []];
   page.on('console', (message) => {
     if (message.type() === 'error') faults.push(message.text());
@@ -127,6 +141,15 @@ describeIn('the page of a simulation', () => {
       expect(await page.title()).toBe('Outage simulation');
     },
     30_000,
+  );
+
+  it.each([undefined, 'en-US', 'de-AT'])(
+    'draws every plot though nobody scrolls, in the language %s',
+    async (locale) => {
+      const { page, faults } = await open(1_200, 'light', locale);
+      await expect.poll(() => page.locator('.plot canvas').count(), REDRAWN).toBe(PLOTS);
+      expect(faults).toEqual([]);
+    },
   );
 
   it('draws again in the other colours when the system turns dark, and in the new width when it is turned', async () => {

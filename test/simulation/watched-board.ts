@@ -34,6 +34,8 @@ interface Owner {
   /** After which opening it began: what is older says nothing, and takes no place. */
   readonly opening: number;
   readonly provider: string;
+  /** Attempts that were under way when it began. */
+  readonly rivals: number;
 }
 
 interface ShadowBudget {
@@ -113,6 +115,7 @@ export class WatchedBoard extends ModelBoard {
         breaker: shadow.breaker,
         opening: shadow.breaker.opening,
         provider: shadow.model.provider,
+        rivals: shadow.live - 1,
       });
       this.#judgeMove(order.model, { what: 'begin', unlikely: order.unlikely }, nowMs);
       if (claim.isTrial !== (shadow.breaker.state === 'half-open'))
@@ -157,7 +160,7 @@ export class WatchedBoard extends ModelBoard {
     const isOwn = claim?.isTrial === true && owner !== undefined && this.#isCurrent(owner, ended.model);
     // What spoke was a good trial then, and is none any more, unless it breaks.
     const isTrial = isOwn && !(hasSpoken && health === 'success');
-    if (health) this.#judgeMove(ended.model, { what: 'record', health, isTrial }, nowMs);
+    if (health) this.#judgeMove(ended.model, { what: 'record', health, isTrial, rivals: owner?.rivals ?? 0 }, nowMs);
     if (ended.failure) this.rests.noteFailure(model.name, model.provider, ended.failure, nowMs);
     else {
       this.rests.noteSuccess(model.name, ended.startedAtMs);
@@ -167,7 +170,7 @@ export class WatchedBoard extends ModelBoard {
 
   override countStormy(model: string, nowMs: number): void {
     super.countStormy(model, nowMs);
-    this.#judgeMove(model, { what: 'record', health: 'failure', isTrial: false }, nowMs);
+    this.#judgeMove(model, { what: 'record', health: 'failure', isTrial: false, rivals: 0 }, nowMs);
   }
 
   /** What the board was told of the attempt that begins now; undefined: nothing, as of a drill. */
@@ -278,9 +281,9 @@ export class WatchedBoard extends ModelBoard {
   #healthOf(ended: EndedAttempt, model: BoardModel): 'success' | 'failure' | undefined {
     if (ended.beaten) return 'failure';
     if (ended.failure) return COUNTED.has(ended.failure.class) ? 'failure' : undefined;
-    const { stream, timeoutMs } = model.policy ?? DEFAULT_POLICY;
+    const { timeoutMs } = model.policy ?? DEFAULT_POLICY;
     const usualMs = this.usualAnswerMs(model.name, ended.streaming) ?? 0;
-    const slowMs = Math.max(ended.streaming ? stream.ttftMs : timeoutMs * 0.75, usualMs);
+    const slowMs = Math.max(timeoutMs * 0.75, usualMs);
     const tookMs = ended.streaming ? ended.ttftMs : ended.latencyMs;
     return tookMs !== undefined && tookMs > slowMs ? 'failure' : 'success';
   }

@@ -82,7 +82,7 @@ async function play(request: IncomingMessage, response: ServerResponse): Promise
   if (body['model'] === 'telling') {
     response.end(bytesOf(answerOf(TEXT, readAsked(body, question), 'asked'), 'chatcmpl-second'));
   } else if (by === 'cut') response.end(ANSWER.subarray(0, Number(at)));
-  else response.write(ANSWER.subarray(0, Number(at)), () => response.socket?.destroySoon());
+  else response.write(ANSWER.subarray(0, Number(at)), () => response.socket?.resetAndDestroy());
 }
 
 /** Asks once per place, many at a time. @param judge of an answer; what it throws fails the test with the place. */

@@ -7,7 +7,7 @@ import { request, type ClientRequest } from 'node:http';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { seededRandom } from '../../src/simulation/latency-profile.js';
+import { hashText, seededRandom } from '../../src/simulation/latency-profile.js';
 import { NEVER_OPENS, PAYS_FOR_ALL } from '../app/policies.js';
 import { countSockets, KNOWS_SOCKETS } from '../app/process-figures.js';
 import { readOutcomes, readSeries } from '../app/read-metrics.js';
@@ -22,6 +22,8 @@ const LIMIT_MS = 100;
 const SPAN_MS = 50;
 const AT_A_TIME = 8;
 const PER_PHASE = 100;
+/** As many may queue as there are places: enough for one who comes while it is not yet known that others have left. */
+const PLACES = 8;
 
 interface Phase {
   readonly name: string;
@@ -32,7 +34,7 @@ interface Phase {
   readonly path?: '/chat';
   readonly isWhole?: true;
   readonly policy?: object;
-  /** Its one place is held by another caller meanwhile. */
+  /** Its places are held by other callers meanwhile. */
   readonly isFull?: true;
   /** What may become of an attempt on each of its models; `cancelled` where nothing is said. */
   readonly outcomes?: readonly (readonly string[])[];
@@ -91,10 +93,9 @@ beforeAll(async () => {
   models = await startEndlessModels(new Map(endless));
   gateway = await startGateway({ config: configOf(models.baseUrl) });
   socketsBefore = KNOWS_SOCKETS ? await countSockets(gateway.child.pid) : 0;
-  const random = seededRandom(SEED);
   const lateness = monitorEventLoopDelay({ resolution: 5 });
   lateness.enable();
-  for (const phase of PHASES) await leaveIn(phase, random);
+  for (const phase of PHASES) await leaveIn(phase);
   machineLateMs = Math.round(lateness.percentile(99) / 1e6);
   const latencies = latenciesMs();
   const words = [0.5, 0.99].map((quantile) => `p${quantile * 100} ${at(quantile, latencies)} ms`).join(', ');
@@ -110,7 +111,7 @@ function configOf(baseUrl: string): object {
   const entries = PHASES.flatMap((phase) =>
     modelsOf(phase).map((name, index) => {
       const isFailing = FAILING.has(phase.models[index] ?? ENDLESS.silent);
-      const place = phase.isFull ? { maxConcurrent: 1 } : {};
+      const place = phase.isFull ? { maxConcurrent: PLACES } : {};
       return [name, { provider: 'openai', ...place, ...(isFailing && { breaker: NEVER_OPENS }) }] as const;
     }),
   );
@@ -123,23 +124,27 @@ function configOf(baseUrl: string): object {
   };
 }
 
-async function leaveIn(phase: Phase, random: () => number): Promise<void> {
-  const occupant = phase.isFull && come(phase, `${keyOf(phase)} occupant`);
-  if (occupant) await models.asked(`${keyOf(phase)} occupant`, 1);
+async function leaveIn(phase: Phase): Promise<void> {
+  const occupying = Array.from({ length: phase.isFull ? PLACES : 0 }, async (_, index) => {
+    const question = `${keyOf(phase)} occupant ${index}`;
+    const occupant = come(phase, question);
+    await models.asked(question, 1);
+    return occupant;
+  });
+  const occupants = await Promise.all(occupying);
   let begun = 0;
   const leave = async () => {
     while (begun < PER_PHASE) {
       const question = `${keyOf(phase)} ${begun++}`;
       const caller = come(phase, question);
       await (phase.calls === 0 ? once(caller, 'finish') : models.asked(question, phase.calls));
-      await pause(random() * SPAN_MS);
+      await pause(seededRandom(hashText(`${SEED} ${question}`))() * SPAN_MS);
       leavers.push({ question, phase, leftAtMs: performance.now() });
       caller.destroy();
     }
   };
-  // One may queue for each place.
   await Promise.all(Array.from({ length: phase.isFull ? 1 : AT_A_TIME }, leave));
-  if (occupant) occupant.destroy();
+  for (const occupant of occupants) occupant.destroy();
 }
 
 /** On a connection of his own. */
@@ -203,7 +208,7 @@ describe('of a thousand callers who leave', () => {
     for (const { labels, value } of await readSeries(gateway.url, 'fallback_requests_total')) {
       if (value > 0) counts[`${labels['chain']} ${labels['outcome']}`] = value;
     }
-    const expected = PHASES.map((phase) => [`${keyOf(phase)} cancelled`, PER_PHASE + (phase.isFull ? 1 : 0)]);
+    const expected = PHASES.map((phase) => [`${keyOf(phase)} cancelled`, PER_PHASE + (phase.isFull ? PLACES : 0)]);
     expect(counts).toEqual(Object.fromEntries(expected));
   });
 

@@ -76,8 +76,11 @@ export function answerOf(whole: string, asked: AskedToGoOn | undefined, repeat: 
 }
 
 /** Whether a model that goes straight on could be taken for one that repeats. */
-export function seemsToRepeat(asked: AskedToGoOn, answer: string): boolean {
-  return asked.way !== 'prompt' && (answer.startsWith(asked.text) || answer.startsWith(anchorOf(asked.text)));
+export function seemsToRepeat({ text, way }: AskedToGoOn, answer: string): boolean {
+  if (way === 'prompt') return false;
+  const lastWords = anchorOf(text);
+  const standOnce = text.indexOf(lastWords) === text.length - lastWords.length;
+  return answer.startsWith(text) || (standOnce && answer.startsWith(lastWords));
 }
 
 function repeatOf({ text, words }: AskedToGoOn, repeat: Repeat): string | undefined {

@@ -245,6 +245,15 @@
     },
     { rootMargin: '800px' },
   );
+  // What is far down is drawn when nothing else is to do: whoever scrolls, prints or takes a picture finds it there.
+  const whenIdle = window.requestIdleCallback ?? ((then) => setTimeout(then, 50));
+  const drawNext = () => {
+    const next = plots.find((element) => !drawn.has(element));
+    if (!next) return;
+    draw(next);
+    whenIdle(drawNext);
+  };
+  whenIdle(drawNext);
   const sized = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       const plot = drawn.get(target)?.plot;

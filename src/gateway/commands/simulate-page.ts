@@ -97,11 +97,19 @@ function pageAssets(): PageAssets {
   return {
     style: `${read(require.resolve('uplot/dist/uPlot.min.css'))}\n${own('simulate-page.css')}`,
     scripts: [
+      LANGUAGE_GUARD,
       `/*\n${licence}*/\n${read(require.resolve('uplot/dist/uPlot.iife.min.js'))}`,
       own('simulate-page.client.js'),
     ],
   };
 }
+
+/** uPlot formats by the browser's language, and stops at one that is none, such as the `en-US@posix` of a bare Linux. */
+const LANGUAGE_GUARD = `try {
+  new Intl.NumberFormat(navigator.language);
+} catch {
+  Object.defineProperty(navigator, 'language', { value: 'en-US' });
+}`;
 
 function contentPolicy(style: string, scripts: readonly string[]): string {
   const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;

@@ -21,18 +21,18 @@ import { withLog } from './simulate-log.js';
 import { countOf } from './simulate-words.js';
 
 const ALL = 'all';
-const YEARS = 'three-years';
+export const YEARS = 'three-years';
 
 /**
  * Where none is named: the first model is in trouble, in each of these ways, and another one is well. What no policy can
  * answer (`total-outage`) is asked for by name.
  */
-const USUAL: readonly string[] = ['hang', 'errors', 'slow', 'flapping', 'blip'];
+export const USUAL_SCENARIOS: readonly string[] = ['hang', 'errors', 'slow', 'flapping', 'blip'];
 
 export const SCENARIO_NAMES: readonly string[] = [...SCENARIO_KINDS.map(({ name }) => name), YEARS];
 
 /** For `--help`. */
-export const SCENARIO_HELP = `${SCENARIO_NAMES.join(', ')}, or ${ALL}; without it: ${USUAL.join(', ')}`;
+export const SCENARIO_HELP = `${SCENARIO_NAMES.join(', ')}, or ${ALL}; without it: ${USUAL_SCENARIOS.join(', ')}`;
 
 export function isScenario(name: string): boolean {
   return name === ALL || SCENARIO_NAMES.includes(name);
@@ -71,7 +71,7 @@ export async function chosenScenarios(choice: ScenarioChoice, configured: Settin
     sharedState: choice.shared === true,
   };
   const { incidents, log, requests, scenario: named } = choice;
-  const names = named ?? (incidents === undefined ? USUAL : []);
+  const names = named ?? (incidents === undefined ? USUAL_SCENARIOS : []);
   const isChosen = (name: string) => names.includes(ALL) || names.includes(name);
   const years = { ...choice, requests: requests ?? REQUESTS_OF_YEARS };
   const chosen: ChosenScenario[] = [

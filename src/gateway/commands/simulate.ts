@@ -3,9 +3,11 @@
  * virtual time, beside other policies that meet the same requests and the same luck.
  */
 import { writeFile } from 'node:fs/promises';
+import type { Settings } from '../../config/settings.js';
 import type { PolicyReport, ScenarioReport } from '../../simulation/outage/report.js';
 import { POLICY_NAMES, runScenario } from '../../simulation/outage/run-scenario.js';
 import { runsOf, suggestChanges, type Suggestion } from '../../simulation/outage/suggest.js';
+import { standardSettings } from '../../simulation/outage/scenarios.js';
 import { readGatewayConfiguration } from '../gateway-configuration.js';
 import { packageVersion } from '../package-version.js';
 import { ProgressBar } from '../progress-bar.js';
@@ -35,7 +37,7 @@ export interface SimulateOptions extends CommandOptions, ScenarioChoice {
 
 export const simulate: Command<SimulateOptions> = async (options, output) => {
   const { settings } = await readGatewayConfiguration(options.config);
-  const chosen = await chosenScenarios(options, settings);
+  const chosen = await chosenScenarios(options, isConfigured(settings) ? settings : standardSettings());
   const reports = playAll(chosen, options.seed, output);
   const suggested = options.suggest ? suggestAll(chosen, options.seed, output) : undefined;
   const advice = suggested?.flatMap(({ scenario, suggestions }) => suggestionLines(scenario, suggestions)) ?? [];
@@ -57,6 +59,13 @@ export const simulate: Command<SimulateOptions> = async (options, output) => {
   }
   return failed.length === 0 && isWritten ? EXIT_WELL : EXIT_NOT_WELL;
 };
+
+/** Where nothing is, a chain of two providers is more telling than the default one, whose models fail together. */
+function isConfigured({ explained }: Settings): boolean {
+  return explained.some(({ path, source }) => source !== 'default' && !ABOUT_SIMULATION.has(path));
+}
+
+const ABOUT_SIMULATION: ReadonlySet<string> = new Set(['simulated', 'drills']);
 
 function playAll(chosen: readonly ChosenScenario[], seed: number, { progress }: CommandOutput): ScenarioReport[] {
   const bar = new ProgressBar(progress, chosen.length * POLICY_NAMES.length);

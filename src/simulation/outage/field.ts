@@ -1,11 +1,12 @@
 /**
- * The models of a simulation with their weather, in virtual time: whoever asks one is dealt the same luck for the same
- * request, whatever policy asks, so that policies are compared and not their luck.
+ * The models of a simulation with their weather: whoever asks one is dealt the same luck for the same request, whatever
+ * policy asks, so that policies are compared and not their luck. On a real clock, they are the models of the bench that
+ * puts the running app beside the simulator.
  */
+import type { Clock } from '../../chain/clock.js';
 import type { AttemptHandler, AttemptLimits, RunningAttempt } from '../../upstream/upstream.js';
 import type { ContinuationRequest } from '../../stream/continuation.js';
 import { drawTtftMs, type LatencyProfile, seededRandom } from '../latency-profile.js';
-import type { VirtualClock } from '../virtual-clock.js';
 import { isDown, NO_TROUBLE, type Spell, type Trouble, Weather } from './trouble.js';
 import { type Fate, playFate } from './virtual-model.js';
 
@@ -59,13 +60,13 @@ const OVERLOADED_MS = 20;
 const UNEVEN = 0.5;
 
 export class Field {
-  readonly clock: VirtualClock;
+  readonly clock: Clock;
   readonly weathers: readonly Weather[];
   readonly #players = new Map<string, Player>();
   readonly #watch: FieldWatch;
   readonly #seed: number;
 
-  constructor(natures: readonly ModelNature[], clock: VirtualClock, seed: number, watch: FieldWatch) {
+  constructor(natures: readonly ModelNature[], clock: Clock, seed: number, watch: FieldWatch) {
     this.clock = clock;
     this.#seed = seed;
     this.#watch = watch;

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { drawYears, makeYears } from './incident-scenario.js';
-import { standardSettings } from './scenarios.js';
+import { chainModels, standardSettings } from './scenarios.js';
 import type { Spell } from './trouble.js';
 
 const HOUR_MS = 3_600_000;
 const RULES = { settings: standardSettings() };
+const [FIRST = '', SECOND = ''] = chainModels(RULES.settings).map(({ provider }) => provider.name);
 
-/** Which model has the spells of which provider, in a chain of `gpt-4` at `first` and `gpt-3.5-turbo` at `second`. */
+/** Which model has the spells of which provider, in a chain of one model at FIRST and one at SECOND. */
 function dealt(listed: readonly string[]): (string | undefined)[] {
   const spellOf = (at: number): Spell => ({ fromMs: at * HOUR_MS, toMs: (at + 1) * HOUR_MS, errorRatio: 1 });
   const spells = new Map(listed.map((name, at) => [name, [spellOf(at)]]));
@@ -16,10 +17,10 @@ function dealt(listed: readonly string[]): (string | undefined)[] {
 
 describe('incidents of providers', () => {
   it.each([
-    { why: 'those of its own name', listed: ['second', 'first'], models: ['first', 'second'] },
-    { why: 'in order, where none is called so', listed: ['openai', 'anthropic'], models: ['openai', 'anthropic'] },
-    { why: 'what is left, beside one of its own name', listed: ['other', 'first'], models: ['first', 'other'] },
-    { why: 'none, where there are no more', listed: ['first'], models: ['first', undefined] },
+    { why: 'those of its own name', listed: [SECOND, FIRST], models: [FIRST, SECOND] },
+    { why: 'in order, where none is called so', listed: ['east', 'west'], models: ['east', 'west'] },
+    { why: 'what is left, beside one of its own name', listed: ['east', FIRST], models: [FIRST, 'east'] },
+    { why: 'none, where there are no more', listed: [FIRST], models: [FIRST, undefined] },
   ])('come to its models: $why', ({ listed, models }) => expect(dealt(listed)).toEqual(models));
 
   it('are drawn for three years, alike for the same seed, and of chance of its own for each provider', () => {
@@ -27,7 +28,7 @@ describe('incidents of providers', () => {
     expect(draw(1)).toEqual(draw(1));
     expect(draw(2)).not.toEqual(draw(1));
     const [[first, ofFirst] = [], [second, ofSecond] = []] = draw(1);
-    expect([first, second]).toEqual(['first', 'second']);
+    expect([first, second]).toEqual([FIRST, SECOND]);
     expect(ofFirst!.length).toBeGreaterThan(20);
     expect(ofSecond).not.toEqual(ofFirst);
   });

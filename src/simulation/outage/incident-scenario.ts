@@ -6,7 +6,7 @@ import { drawIncidents } from './incident-process.js';
 import type { Scenario } from './run-scenario.js';
 import { chainModels, natureOf, type ScenarioRules } from './scenarios.js';
 import type { Spell } from './trouble.js';
-import { arrivals } from './traffic.js';
+import { arrivals, USUAL_DAY } from './traffic.js';
 
 export interface YearsRules extends ScenarioRules {
   readonly name: string;
@@ -57,7 +57,7 @@ export function makeYears(rules: YearsRules): Scenario {
     replicas,
     sharedState,
     natures: models.map((model) => natureOf(model, dealt.get(model.provider.name) ?? [])),
-    arrivals: rules.arrivals ?? ((random) => arrivals({ perSecond, pattern: 'poisson' }, random)),
+    arrivals: rules.arrivals ?? ((random) => arrivals({ perSecond, pattern: 'poisson', day: USUAL_DAY }, random)),
   };
 }
 

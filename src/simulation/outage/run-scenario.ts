@@ -48,10 +48,9 @@ export function runScenario(
 ): ScenarioReport {
   const { name, about, spanMs, replicas, sharedState, natures } = scenario;
   const outages = outagesOf(natures, spanMs);
-  const stepMs = Math.max(1, Math.ceil(spanMs / STEPS));
   const reports = policies.map((policy) => {
     onPolicy(policy);
-    return play(scenario, seed, policy, outages, stepMs);
+    return play(scenario, seed, policy);
   });
   return {
     scenario: name,
@@ -66,26 +65,18 @@ export function runScenario(
       return { model: natures[model]!.name, fromMs, toMs: toMs < spanMs ? toMs : null };
     }),
     policies: reports,
-    stepMs,
+    stepMs: stepMsOf(scenario),
   };
 }
 
-function play(
-  scenario: Scenario,
-  seed: number,
-  policy: PolicyName,
-  outages: TallyFrame['outages'],
-  stepMs: number,
-): PolicyReport {
-  const { natures, spanMs, settings, streaming, countedFromMs = 0 } = scenario;
+function play(scenario: Scenario, seed: number, policy: PolicyName): PolicyReport {
+  const { natures, spanMs, streaming } = scenario;
   const clock = new VirtualClock();
   const models = natures.map((nature) => nature.name);
-  const windowMs = settings.chains.get('default')?.policy.breaker.windowMs ?? 0;
-  const totalOutages = totalOutagesOf(outages, models.length, windowMs);
-  const tally = new Tally({ models, spanMs, countedFromMs, outages, totalOutages, stepMs, nowMs: () => clock.nowMs() });
+  const tally = new Tally(frameOf(scenario, () => clock.nowMs()));
   const field = new Field(natures, clock, seed, tally);
   const contestant = makeContestant(policy, field, scenario, seededRandom(seed ^ JITTER));
-  const arrivals = scenario.arrivals(seededRandom(seed ^ TRAFFIC));
+  const arrivals = arrivalsOf(scenario, seed);
   let index = 0;
   for (let next = arrivals.next(); !next.done && next.value.atMs < spanMs; next = arrivals.next()) {
     const { atMs, inputTokens, outputTokens } = next.value;
@@ -99,6 +90,25 @@ function play(
   }
   while (clock.step());
   return tally.report(policy);
+}
+
+/** The requests of a scenario, the same ones for the same seed. */
+export function arrivalsOf(scenario: Scenario, seed: number): Iterator<Arrival> {
+  return scenario.arrivals(seededRandom(seed ^ TRAFFIC));
+}
+
+/** What is counted of a scenario, whoever plays it. @param nowMs from its beginning. */
+export function frameOf(scenario: Scenario, nowMs: () => number): TallyFrame {
+  const { natures, spanMs, settings, countedFromMs = 0 } = scenario;
+  const outages = outagesOf(natures, spanMs);
+  const windowMs = settings.chains.get('default')?.policy.breaker.windowMs ?? 0;
+  const totalOutages = totalOutagesOf(outages, natures.length, windowMs);
+  const models = natures.map((nature) => nature.name);
+  return { models, spanMs, countedFromMs, outages, totalOutages, stepMs: stepMsOf(scenario), nowMs };
+}
+
+function stepMsOf({ spanMs }: Scenario): number {
+  return Math.max(1, Math.ceil(spanMs / STEPS));
 }
 
 function makeContestant(policy: PolicyName, field: Field, scenario: Scenario, random: () => number): Contestant {

@@ -75,7 +75,7 @@ export const SCENARIO_KINDS: readonly ScenarioKind[] = [
     perSecond: 20,
     spanMs: 20 * MINUTE,
     spells: firstHas(
-      ...Array.from({ length: 29 }, (_, i) => {
+      ...Array.from({ length: 28 }, (_, i) => {
         const fromMs = MINUTE + i * 40 * SECOND;
         return { fromMs, toMs: fromMs + 20 * SECOND, ...DOWN };
       }),
@@ -117,10 +117,10 @@ export const SCENARIO_KINDS: readonly ScenarioKind[] = [
 export function standardSettings(): Settings {
   const provider = { baseUrl: 'http://localhost/v1', apiKey: 'simulated' };
   const options = {
-    providers: { first: provider, second: provider },
+    providers: { openai: provider, another: provider },
     models: {
-      'gpt-4': { provider: 'first', price: { inputPerMTok: 30, outputPerMTok: 60 } },
-      'gpt-3.5-turbo': { provider: 'second', price: { inputPerMTok: 0.5, outputPerMTok: 1.5 } },
+      'gpt-4': { provider: 'openai', price: { inputPerMTok: 30, outputPerMTok: 60 } },
+      'gpt-3.5-turbo': { provider: 'another', price: { inputPerMTok: 0.5, outputPerMTok: 1.5 } },
     },
     chains: { default: ['gpt-4', 'gpt-3.5-turbo'] },
   };

@@ -2,11 +2,11 @@
  * A model in virtual time: says at once how an attempt on it will go, and lets it go so. Time limits are kept as the
  * upstream over HTTP keeps them, so that the driver cannot tell the two apart.
  */
+import type { Clock } from '../../chain/clock.js';
 import { type Delivered, type Failure, type FailureClass, type RestScope, traitsOf } from '../../policy/failure.js';
 import type { ContinuationRequest } from '../../stream/continuation.js';
 import { ownFailure } from '../../upstream/classify.js';
 import type { AttemptEnd, AttemptHandler, AttemptLimits, RunningAttempt, TokenUsage } from '../../upstream/upstream.js';
-import type { VirtualClock } from '../virtual-clock.js';
 
 /** How one attempt goes, if nobody ends it before; ms from its start. */
 export type Fate =
@@ -56,7 +56,7 @@ export const CONTINUED_BY = ' goes on and ends here.';
 export function playFate(
   fate: Fate,
   call: VirtualCall,
-  clock: VirtualClock,
+  clock: Clock,
   handler: AttemptHandler,
   onOver: (usage: TokenUsage) => void,
 ): RunningAttempt {
