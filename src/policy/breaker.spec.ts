@@ -37,6 +37,16 @@ describe('a closed breaker', () => {
     expect(breaker.state(1_000)).toBe('closed');
   });
 
+  it('waits for them again when it has closed: its traffic comes back all at once', () => {
+    const { breaker, ask, fails } = made({ closeAfter: 1 });
+    for (let i = 0; i < 20; i++) ask('success', 0);
+    fails(10, 0);
+    ask('success', 5_000);
+    for (let i = 0; i < 100; i++) breaker.begin(5_100);
+    for (let i = 0; i < 14; i++) breaker.record({ outcome: 'failure', trial: undefined, rivals: 80 + i }, 5_300, 0);
+    expect(breaker.state(5_300)).toBe('closed');
+  });
+
   it('opens, new as it is, when as many have failed as were under way', () => {
     const { breaker } = made();
     for (let i = 0; i < 30; i++) breaker.begin(0);

@@ -62,7 +62,7 @@ export class CircuitBreaker {
   #closedAtMs = -Infinity;
   /** A trial has answered, or begun to, since it opened. */
   #hasShownLife = false;
-  /** Good answers since the beginning, as far as they are counted. */
+  /** Good answers since the beginning, or since it closed, as far as they are counted. */
   #successes = 0;
 
   constructor(policy: BreakerPolicy) {
@@ -157,6 +157,7 @@ export class CircuitBreaker {
     this.#hasShownLife = true;
     if (this.#trialsGood < this.#policy.closeAfter) return;
     this.#state = 'closed';
+    this.#successes = 0;
     this.#consecutive = 0;
     this.#openings = 0;
     this.#closedAtMs = nowMs;
@@ -188,8 +189,9 @@ export class CircuitBreaker {
   }
 
   /**
-   * Failures are told sooner than answers are given: of a model that has just been started with, the first five to end may
-   * be the only five of hundreds that fail. So until it has succeeded some times, all count that were under way beside it.
+   * Failures are told sooner than answers are given: of a model that has just been started with, or has its traffic back, the
+   * first five to end may be the only five of hundreds that fail. So until it has succeeded some times, all count that were
+   * under way beside it.
    */
   get #isNew(): boolean {
     return this.#successes < this.#policy.minAttempts;

@@ -75,7 +75,7 @@ const most = (bins: readonly Bin[], of: 'asked' | 'retries'): number => Math.max
 const during = ({ fromMs }: Bin): boolean => fromMs >= FROM_MS + KNOWN_AFTER_MS && fromMs < TO_MS;
 const after = ({ fromMs }: Bin): boolean => fromMs >= TO_MS;
 
-describe('forty replicas in one outage', () => {
+describe('forty replicas in one outage', { timeout: 60_000 }, () => {
   it('make their trials apart from each other: never a third of them within 100 ms', () => {
     const { bins } = play(['a', 'b'], {});
     expect(most(bins.filter(during), 'asked')).toBeLessThan(REPLICAS / 3);

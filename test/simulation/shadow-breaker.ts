@@ -62,6 +62,7 @@ export class ShadowBreaker {
     if (next === 'open' && before !== 'open' && step.what === 'record') this.#noteOpening(nowMs);
     if (next === 'closed' && before !== 'closed') {
       this.#openings = 0;
+      this.#successes = 0;
       this.#inARow = 0;
       this.#forgetWindow();
     }
