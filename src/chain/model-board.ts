@@ -201,10 +201,10 @@ export class ModelBoard implements HealthView {
     this.#turns.take(model, turnMs);
   }
 
-  load(model: string): number {
+  load(model: string, nowMs: number): number {
     const entry = this.#entries.get(model);
     if (!entry) return 0;
-    return ((entry.places.live + 1) * entry.standing.meanLatencyMs) / (entry.model.weight ?? 1);
+    return ((entry.places.live + 1) * entry.standing.meanLatencyMs(nowMs)) / (entry.model.weight ?? 1);
   }
 
   usualTtftMs(model: string): number | undefined {
@@ -215,8 +215,8 @@ export class ModelBoard implements HealthView {
     return this.#entries.get(model)?.standing.quantileMs(0.95, streaming);
   }
 
-  leastAnswerMs(model: string, streaming: boolean): number | undefined {
-    return this.#entries.get(model)?.standing.quantileMs(0.01, streaming);
+  leastAnswerMs(model: string, streaming: boolean, nowMs: number): number | undefined {
+    return this.#entries.get(model)?.standing.leastMs(streaming, nowMs);
   }
 
   hedgeAfterMs(model: string, streaming: boolean, hedge: Policy['hedge']): number | undefined {

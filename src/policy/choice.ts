@@ -63,7 +63,7 @@ export class Choice {
       if (equals) equals.push(model);
       else equals = [model];
     }
-    return equals ? this.#lessLoaded(equals, moment.health) : ramping;
+    return equals ? this.#lessLoaded(equals, moment) : ramping;
   }
 
   /** Untried models that are full, but where this request may wait for a place. */
@@ -144,7 +144,7 @@ export class Choice {
 
   /** Nor is a model asked with less time left than it has ever needed. Its own deadline only shortens. */
   isTooLateFor(model: PlannedModel, { health, nowMs, clockStartMs }: Moment): boolean {
-    const leastMs = health.leastAnswerMs(model.name, this.#plan.streaming) ?? 0;
+    const leastMs = health.leastAnswerMs(model.name, this.#plan.streaming, nowMs) ?? 0;
     const deadlineMs = this.deadlineMsOf(model);
     return nowMs >= clockStartMs + Math.min(deadlineMs - leastMs, lastAskMs(deadlineMs));
   }
@@ -168,12 +168,12 @@ export class Choice {
       .map((model) => ({ model, availability: this.availability(model, moment) }));
   }
 
-  #lessLoaded(equals: readonly PlannedModel[], health: HealthView): PlannedModel | undefined {
+  #lessLoaded(equals: readonly PlannedModel[], { health, nowMs }: Moment): PlannedModel | undefined {
     if (equals.length === 1) return equals[0];
     const first = Math.floor(this.#random() * equals.length);
     const second = (first + 1 + Math.floor(this.#random() * (equals.length - 1))) % equals.length;
     const [a, b] = [equals[first], equals[second]];
-    return a && b && health.load(b.name) < health.load(a.name) ? b : a;
+    return a && b && health.load(b.name, nowMs) < health.load(a.name, nowMs) ? b : a;
   }
 }
 
