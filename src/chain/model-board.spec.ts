@@ -137,6 +137,16 @@ describe('rests', () => {
 });
 
 describe('the try while everything rests or is open', () => {
+  it('comes a little later the second time, by chance: replicas do not go on in step', () => {
+    const made = new ModelBoard([], new ChainEvents(), () => 0.5);
+    const order = { model: 'a', chain: 'default', unlikely: true, costs: false, isHedge: false };
+    const mayTry = (...atMs: number[]) => atMs.map((ms) => made.mayTryUnlikely('default', ms));
+    made.release(made.begin(order, 0), 0);
+    expect(mayTry(1_249, 1_250)).toEqual([false, true]);
+    made.release(made.begin(order, 1_250), 1_250);
+    expect(mayTry(2_249, 2_250)).toEqual([false, true]);
+  });
+
   it('is one at a time, and at most one a second', () => {
     const { made, begin } = board();
     expect(made.mayTryUnlikely('default', 0)).toBe(true);

@@ -36,6 +36,8 @@ export interface HealthView {
   canPayRetry(chain: string): boolean;
   /** So few requests have been hedged lately that another may be. */
   mayHedge(chain: string, maxShare: number): boolean;
+  /** The next turn of those who wait for this model, for a request of this chain that may come back from `fromMs` on. */
+  nextTurnMs(model: string, chain: string, fromMs: number): number;
   /** The smaller, the better a choice among equals: outstanding attempts, times its latency, per weight. */
   load(model: string): number;
   /** The model's own usual time to first token (its p95), ms; undefined while too little is known. */
