@@ -5,6 +5,8 @@ export default defineConfig({
   oxc: { decorator: { legacy: true, emitDecoratorMetadata: true } },
   test: {
     include: ['src/**/*.spec.ts', 'test/**/*.spec.ts'],
+    // By default one core is left idle, which is half of a small machine; most tests wait for sockets.
+    maxWorkers: 2,
     coverage: { provider: 'v8', include: ['src/**'] },
   },
 });

@@ -180,7 +180,7 @@ class RequestRun implements RunningRequest {
   }
 
   start(): void {
-    this.#deps.board.noteRequest(this.#request.plan.chain);
+    this.#deps.board.noteRequest(this.#request.plan.chain, this.#startedAtMs);
     this.#take({ type: 'started' });
   }
 
@@ -246,6 +246,8 @@ class RequestRun implements RunningRequest {
       case 'queue':
         this.#stopWaiting = this.#deps.board.wait(command.models, { wake: () => this.#take({ type: 'woke' }) });
         return;
+      case 'take turn':
+        return this.#deps.board.takeTurn(command.model, command.turnMs);
       case 'cancel':
         return this.#cancelAttempt(command.attempt, command.as, command.beaten ?? false, nowMs);
       case 'commit':

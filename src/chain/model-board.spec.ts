@@ -137,6 +137,16 @@ describe('rests', () => {
 });
 
 describe('the try while everything rests or is open', () => {
+  it('comes a little later the second time, by chance: replicas do not go on in step', () => {
+    const made = new ModelBoard([], new ChainEvents(), () => 0.5);
+    const order = { model: 'a', chain: 'default', unlikely: true, costs: false, isHedge: false };
+    const mayTry = (...atMs: number[]) => atMs.map((ms) => made.mayTryUnlikely('default', ms));
+    made.release(made.begin(order, 0), 0);
+    expect(mayTry(1_249, 1_250)).toEqual([false, true]);
+    made.release(made.begin(order, 1_250), 1_250);
+    expect(mayTry(2_249, 2_250)).toEqual([false, true]);
+  });
+
   it('is one at a time, and at most one a second', () => {
     const { made, begin } = board();
     expect(made.mayTryUnlikely('default', 0)).toBe(true);
@@ -287,9 +297,38 @@ describe('places', () => {
 
   it('count into the load that equals are chosen by', () => {
     const { made, begin } = board();
-    expect(made.load('a')).toBe(made.load('c'));
+    expect(made.load('a', 0)).toBe(made.load('c', 0));
     begin('a', 0);
-    expect(made.load('a')).toBe(2 * made.load('c'));
+    expect(made.load('a', 0)).toBe(2 * made.load('c', 0));
+  });
+});
+
+describe('the load that equals are chosen by', () => {
+  it('fades where nothing is heard: a model that was slow gets a chance to show that it is well', () => {
+    const { made, succeed } = board();
+    succeed('a', 0, 0, { ttftMs: 20_000 });
+    succeed('c', 0, 0, { ttftMs: 1_000 });
+    expect(made.load('a', 0)).toBe(20 * made.load('c', 0));
+    succeed('c', 60_000, 60_000, { ttftMs: 1_000 });
+    expect(made.load('a', 60_000)).toBeLessThan(made.load('c', 60_000));
+    succeed('a', 60_000, 60_000, { ttftMs: 1_000 });
+    expect(made.load('a', 60_000)).toBeLessThan(1.5 * made.load('c', 60_000));
+  });
+
+  it('does not take a model that fails fast for a fast one', () => {
+    const { made, succeed, fail } = board();
+    for (const model of ['a', 'c']) succeed(model, 0, 0, { ttftMs: 1_000 });
+    for (let i = 0; i < 3; i++) fail('a', 'server_error', 0, { restScope: 'none' });
+    expect(made.load('a', 0)).toBe(made.load('c', 0));
+  });
+});
+
+describe('how fast a model must have time to be', () => {
+  it('is what hardly any of its answers undercut, until they are a minute old', () => {
+    const { made, succeed } = board();
+    for (let i = 0; i < 20; i++) succeed('a', 0, 0, { latencyMs: 8_000 });
+    expect(made.leastAnswerMs('a', false, 59_999)).toBe(8_000);
+    expect(made.leastAnswerMs('a', false, 60_000)).toBeUndefined();
   });
 });
 

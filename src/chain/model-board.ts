@@ -15,6 +15,7 @@ import { Places, type Waiter } from './places.js';
 import { Rests } from './rests.js';
 import { type AttemptReport, type Price, Standing } from './standing.js';
 import { StormWatch } from './storm-watch.js';
+import { Turns } from './turns.js';
 
 /** What the board must know of a model. */
 export interface BoardModel {
@@ -89,8 +90,10 @@ interface Entry {
   readonly storm: StormWatch;
 }
 
-/** How often a chain whose models all rest or are open may be tried. */
+/** How often a chain whose models all rest or are open may be tried, at most. */
 const UNLIKELY_INTERVAL_MS = 1_000;
+/** After the first try, up to so much more by chance. */
+const UNLIKELY_JITTER = 0.5;
 /** Whoever meets a trial under way may come back after this: when it ends, nobody knows. */
 const TRIAL_MS = 1_000;
 /** A request that was shed may come back after this. */
@@ -110,10 +113,11 @@ export class ModelBoard implements HealthView {
   readonly #entries = new Map<string, Entry>();
   readonly #rests = new Rests();
   readonly #hedges = new HedgeShare();
+  readonly #turns = new Turns();
   readonly #budgets = new Map<string, RetryBudget>();
   /** Models that once refused to go on in the way that the configuration names. */
   readonly #refusing = new Set<string>();
-  readonly #unlikely = new Map<string, { live: number; lastAtMs: number }>();
+  readonly #unlikely = new Map<string, { live: number; nextAtMs: number }>();
 
   /** @param random uniform in [0, 1): spreads the open times of breakers. */
   constructor(models: Iterable<BoardModel>, events: ChainEvents, random: () => number = Math.random) {
@@ -173,7 +177,7 @@ export class ModelBoard implements HealthView {
 
   mayTryUnlikely(chain: string, nowMs: number): boolean {
     const tries = this.#unlikely.get(chain);
-    return !tries || (tries.live === 0 && nowMs - tries.lastAtMs >= UNLIKELY_INTERVAL_MS);
+    return !tries || (tries.live === 0 && nowMs >= tries.nextAtMs);
   }
 
   canPayRetry(chain: string): boolean {
@@ -189,10 +193,18 @@ export class ModelBoard implements HealthView {
     return this.#hedges.mayHedge(chain, maxShare);
   }
 
-  load(model: string): number {
+  nextTurnMs(model: string, chain: string, fromMs: number): number {
+    return this.#turns.next(model, chain, fromMs);
+  }
+
+  takeTurn(model: string, turnMs: number): void {
+    this.#turns.take(model, turnMs);
+  }
+
+  load(model: string, nowMs: number): number {
     const entry = this.#entries.get(model);
     if (!entry) return 0;
-    return ((entry.places.live + 1) * entry.standing.meanLatencyMs) / (entry.model.weight ?? 1);
+    return ((entry.places.live + 1) * entry.standing.meanLatencyMs(nowMs)) / (entry.model.weight ?? 1);
   }
 
   usualTtftMs(model: string): number | undefined {
@@ -203,8 +215,8 @@ export class ModelBoard implements HealthView {
     return this.#entries.get(model)?.standing.quantileMs(0.95, streaming);
   }
 
-  leastAnswerMs(model: string, streaming: boolean): number | undefined {
-    return this.#entries.get(model)?.standing.quantileMs(0.01, streaming);
+  leastAnswerMs(model: string, streaming: boolean, nowMs: number): number | undefined {
+    return this.#entries.get(model)?.standing.leastMs(streaming, nowMs);
   }
 
   hedgeAfterMs(model: string, streaming: boolean, hedge: Policy['hedge']): number | undefined {
@@ -222,8 +234,9 @@ export class ModelBoard implements HealthView {
   }
 
   /** A request begins: hedges are a share of them. */
-  noteRequest(chain: string): void {
+  noteRequest(chain: string, nowMs: number): void {
     this.#hedges.noteRequest(chain);
+    this.#turns.noteRequest(chain, nowMs);
   }
 
   /** An attempt begins, and takes what it needs. */
@@ -235,7 +248,7 @@ export class ModelBoard implements HealthView {
     const entry = this.#entries.get(model);
     if (order.costs) this.#budgets.get(chain)?.tryWithdraw();
     if (order.isHedge) this.#hedges.noteHedge(chain);
-    if (unlikely) this.#unlikely.set(chain, { live: (this.#unlikely.get(chain)?.live ?? 0) + 1, lastAtMs: nowMs });
+    if (unlikely) this.#noteUnlikely(chain, nowMs);
     const rivals = entry?.places.live ?? 0;
     const what = { model, chain, isUnlikely: unlikely, rivals };
     if (!entry) return { ...what, isTrial: false, holdsTrial: false, from: undefined };
@@ -371,6 +384,14 @@ export class ModelBoard implements HealthView {
 
   #tellRest(models: readonly string[], reason: FailureClass, restMs: number): void {
     for (const model of models) this.#events.emit('model.rested', { model, reason, restMs: Math.round(restMs) });
+  }
+
+  #noteUnlikely(chain: string, nowMs: number): void {
+    const { live = 0, nextAtMs = -Infinity } = this.#unlikely.get(chain) ?? {};
+    // Replicas that found out in the same moment do not go on in step.
+    const isFirst = nowMs > nextAtMs + UNLIKELY_INTERVAL_MS;
+    const waitMs = UNLIKELY_INTERVAL_MS * (isFirst ? 1 + UNLIKELY_JITTER * this.#random() : 1);
+    this.#unlikely.set(chain, { live: live + 1, nextAtMs: nowMs + waitMs });
   }
 
   #modelsOf(provider: string): string[] {

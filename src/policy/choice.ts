@@ -21,6 +21,14 @@ export interface Seen {
   readonly availability: Availability;
 }
 
+/** When a request comes back to a model that rests, and which of the turns there it takes for that. */
+export interface Turn {
+  readonly atMs: number;
+  readonly taken?: { readonly model: string; readonly turnMs: number };
+}
+
+/** Chance in the moment of coming back, by the time that was waited. */
+const TURN_JITTER = 0.1;
 /** No model answers faster; of a shorter deadline, a hundredth. */
 const LEAST_ATTEMPT_MS = 10;
 
@@ -55,7 +63,7 @@ export class Choice {
       if (equals) equals.push(model);
       else equals = [model];
     }
-    return equals ? this.#lessLoaded(equals, moment.health) : ramping;
+    return equals ? this.#lessLoaded(equals, moment) : ramping;
   }
 
   /** Untried models that are full, but where this request may wait for a place. */
@@ -86,17 +94,28 @@ export class Choice {
   }
 
   /**
-   * When the first model is usable again that is worth waiting for, and in time; Infinity: none is. One that is open is
-   * not: who waited for it would come back with all the others that do, and be told much later what can be said now.
+   * When this request comes back to the first model that is usable again, worth waiting for, and in time; undefined: none
+   * is. One that is open is not: who waited for it would come back with all the others that do, and be told much later what
+   * can be said now.
    */
-  nextEndMs(moment: Moment): number {
+  nextTurn(moment: Moment): Turn | undefined {
     const named = this.#untried(moment).filter((c) => isWorthWaiting(c.availability));
     const again = this.#retryable(moment).filter((c) => c.availability.state === 'resting');
     const inTime = [...named, ...again].filter(({ model, availability }) => {
       return !this.isTooLateFor(model, { ...moment, nowMs: restEndMs(availability, moment.nowMs) });
     });
     const first = soonest(inTime);
-    return first ? restEndMs(first.availability, moment.nowMs) : Infinity;
+    return first && this.#turnAt(first, moment);
+  }
+
+  /** A little after its turn, by chance: other replicas were told of the same end. Where that is too late, any moment before. */
+  #turnAt({ model, availability }: Seen, { health, nowMs, clockStartMs }: Moment): Turn {
+    const endMs = restEndMs(availability, nowMs);
+    const turnMs = health.nextTurnMs(model.name, this.#plan.chain, endMs);
+    const atMs = turnMs + this.#random() * TURN_JITTER * (endMs - nowMs);
+    const latestMs = clockStartMs + lastAskMs(this.deadlineMsOf(model));
+    if (atMs < latestMs) return { atMs, taken: { model: model.name, turnMs } };
+    return { atMs: endMs + this.#random() * (latestMs - endMs) };
   }
 
   /** Untried models that could be asked now, beside this one: what of the time must be kept for. */
@@ -125,7 +144,7 @@ export class Choice {
 
   /** Nor is a model asked with less time left than it has ever needed. Its own deadline only shortens. */
   isTooLateFor(model: PlannedModel, { health, nowMs, clockStartMs }: Moment): boolean {
-    const leastMs = health.leastAnswerMs(model.name, this.#plan.streaming) ?? 0;
+    const leastMs = health.leastAnswerMs(model.name, this.#plan.streaming, nowMs) ?? 0;
     const deadlineMs = this.deadlineMsOf(model);
     return nowMs >= clockStartMs + Math.min(deadlineMs - leastMs, lastAskMs(deadlineMs));
   }
@@ -149,12 +168,12 @@ export class Choice {
       .map((model) => ({ model, availability: this.availability(model, moment) }));
   }
 
-  #lessLoaded(equals: readonly PlannedModel[], health: HealthView): PlannedModel | undefined {
+  #lessLoaded(equals: readonly PlannedModel[], { health, nowMs }: Moment): PlannedModel | undefined {
     if (equals.length === 1) return equals[0];
     const first = Math.floor(this.#random() * equals.length);
     const second = (first + 1 + Math.floor(this.#random() * (equals.length - 1))) % equals.length;
     const [a, b] = [equals[first], equals[second]];
-    return a && b && health.load(b.name) < health.load(a.name) ? b : a;
+    return a && b && health.load(b.name, nowMs) < health.load(a.name, nowMs) ? b : a;
   }
 }
 

@@ -36,14 +36,16 @@ export interface HealthView {
   canPayRetry(chain: string): boolean;
   /** So few requests have been hedged lately that another may be. */
   mayHedge(chain: string, maxShare: number): boolean;
+  /** The next turn of those who wait for this model, for a request of this chain that may come back from `fromMs` on. */
+  nextTurnMs(model: string, chain: string, fromMs: number): number;
   /** The smaller, the better a choice among equals: outstanding attempts, times its latency, per weight. */
-  load(model: string): number;
+  load(model: string, nowMs: number): number;
   /** The model's own usual time to first token (its p95), ms; undefined while too little is known. */
   usualTtftMs(model: string): number | undefined;
   /** How long its answers usually take (p95), ms; of a stream, its first token. */
   usualAnswerMs(model: string, streaming: boolean): number | undefined;
-  /** Hardly any of its answers was faster than this, ms; of a stream, its first token. */
-  leastAnswerMs(model: string, streaming: boolean): number | undefined;
+  /** Hardly any of its latest answers was faster than this, ms; of a stream, its first token. Undefined: they are long ago. */
+  leastAnswerMs(model: string, streaming: boolean, nowMs: number): number | undefined;
   /** When a second model is started beside it, ms after its start. */
   hedgeAfterMs(model: string, streaming: boolean, hedge: Policy['hedge']): number | undefined;
   /** The model once refused to go on in the way that the configuration names. */

@@ -61,6 +61,8 @@ export type Command =
     }
   /** Wake this request when one of these models has a place free. */
   | { readonly type: 'queue'; readonly models: readonly string[] }
+  /** It comes back to this model at this turn: the next one is another's. */
+  | { readonly type: 'take turn'; readonly model: string; readonly turnMs: number }
   /** Abort it; it is booked under this class. `beaten`: another was faster. */
   | { readonly type: 'cancel'; readonly attempt: AttemptId; readonly as: FailureClass; readonly beaten?: true }
   /** Its bytes go to the caller from now on; nothing can be taken back. */

@@ -144,7 +144,22 @@ describe('when every model rests', () => {
   it('waits for a time that a provider named, where it fits the deadline', () => {
     const p = new Play(plan(['a'])).rest('a', 3_000, 'rate_limited', true).start();
     expect(p.asked).toEqual([]);
-    expect(p.wake().asked).toMatchObject([{ model: 'a', kind: 'first', atMs: 4_000 }]);
+    // And a little longer by chance, for others were told the same.
+    expect(p.wake().asked).toMatchObject([{ model: 'a', kind: 'first', atMs: 4_150 }]);
+  });
+
+  it('comes back in its turn, one after the other', () => {
+    const p = new Play(plan(['a'])).rest('a', 3_000, 'rate_limited', true);
+    Object.assign(p, { lastTurnMs: 6_000, turnGapMs: 40 });
+    expect(p.start().wakeAtMs).toBe(6_190);
+    expect(p.lastTurnMs).toBe(6_040);
+  });
+
+  it('comes back at any moment that is left where its turn would be too late, and takes none', () => {
+    const p = new Play(plan(['a'], { deadlineMs: 11_010 })).rest('a', 3_000, 'rate_limited', true);
+    Object.assign(p, { lastTurnMs: 50_000, turnGapMs: 40 });
+    expect(p.start().wakeAtMs).toBe(8_000);
+    expect(p.lastTurnMs).toBe(50_000);
   });
 
   it('says 429 at once where that time is longer than the deadline', () => {
@@ -159,7 +174,7 @@ describe('when every model rests', () => {
 
   it('waits for the rest of the only model it could retry', () => {
     const p = play(['a']).rest('a', 2_000, 'rate_limited', true).fail('rate_limited', 0);
-    expect(p.wakeAtMs).toBe(3_000);
+    expect(p.wakeAtMs).toBe(3_100);
     expect(p.wake().complete().verdict).toEqual({ type: 'answered', attempt: 1 });
   });
 });

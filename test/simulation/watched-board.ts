@@ -97,9 +97,9 @@ export class WatchedBoard extends ModelBoard {
     this.setBudgets(retryBudgets(settings));
   }
 
-  override noteRequest(chain: string): void {
+  override noteRequest(chain: string, nowMs: number): void {
     this.#chain(chain).requests++;
-    super.noteRequest(chain);
+    super.noteRequest(chain, nowMs);
   }
 
   override begin(order: Order, nowMs: number): Claim {
