@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Stage, USAGE } from '../../test/chain/stage.js';
 import { makePlan, type PlannedModel } from '../policy/plan.js';
 import { resolvePolicy } from '../policy/policy.js';
-import type { RequestResult } from './chain-runner.js';
+import type { RequestResult } from './chain-request.js';
 
 describe('the driver', () => {
   it('tells the board before the machine, then everyone in the order of what happened', () => {

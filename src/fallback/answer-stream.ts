@@ -4,7 +4,7 @@
  */
 import type OpenAI from 'openai';
 import { Observable } from 'rxjs';
-import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-runner.js';
+import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-request.js';
 import { errorOf } from '../chain/errors.js';
 import type { FailureClass } from '../policy/failure.js';
 import { readSseEvent, SseScanner } from '../stream/sse-scanner.js';

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
-import type { RequestResult, RequestSink, RequestSoFar } from '../chain/chain-runner.js';
+import type { RequestResult, RequestSink, RequestSoFar } from '../chain/chain-request.js';
 import { bodyAskingForUsage, bodyFromParams, type BodyTarget, type ChatBody } from '../chain/chat-body.js';
 import type { ChatCall, Engine } from '../chain/engine.js';
 import { FallbackRejectedError, errorOf } from '../chain/errors.js';

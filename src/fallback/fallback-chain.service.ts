@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import type { AttemptOrder, RequestSink } from '../chain/chain-runner.js';
+import type { AttemptOrder, RequestSink } from '../chain/chain-request.js';
 import { type CallRules, Engine } from '../chain/engine.js';
 import { errorOf } from '../chain/errors.js';
 import type { ModelSettings } from '../config/settings.js';

@@ -1,7 +1,7 @@
 /** What a caller may say in headers, and what every answer says in them: the contract's section 3. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { traceText } from '../chain/trace-text.js';
-import type { RequestSoFar } from '../chain/chain-runner.js';
+import type { RequestSoFar } from '../chain/chain-request.js';
 import type { Settings } from '../config/settings.js';
 import { FAILURE_CLASSES, type FailureClass, isFailureClass } from '../policy/failure.js';
 import { BadRequestError, quoted } from './http-error.js';

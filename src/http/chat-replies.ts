@@ -2,7 +2,7 @@
  * The answers of `POST /chat`: one object, or a stream of the text as it comes, then that object, then `[DONE]`.
  */
 import { once } from 'node:events';
-import type { RequestSoFar } from '../chain/chain-runner.js';
+import type { RequestSoFar } from '../chain/chain-request.js';
 import type { AnswerStream } from '../fallback/answer-stream.js';
 import type { ChatResult } from '../fallback/call-options.js';
 import { answerHeaders } from './call-headers.js';

@@ -2,7 +2,7 @@
  * How an answer gets onto the caller's socket: whole, or as a stream that ends with exactly one of `[DONE]` or an error
  * event. Written straight into the raw response; a slow caller holds the upstream back.
  */
-import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-runner.js';
+import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../chain/chain-request.js';
 import { errorOf } from '../chain/errors.js';
 import { traceText } from '../chain/trace-text.js';
 import { answerHeaders } from './call-headers.js';

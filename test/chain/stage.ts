@@ -1,10 +1,6 @@
 /** The driver with a board and a clock of its own; the test plays the models. */
-import {
-  type AttemptOrder,
-  ChainRunner,
-  type RequestResult,
-  type RunningRequest,
-} from '../../src/chain/chain-runner.js';
+import type { AttemptOrder, RequestResult, RunningRequest } from '../../src/chain/chain-request.js';
+import { ChainRunner } from '../../src/chain/chain-runner.js';
 import { ChainEvents } from '../../src/chain/events.js';
 import { type BoardModel, ModelBoard } from '../../src/chain/model-board.js';
 import type { Failure, FailureClass } from '../../src/policy/failure.js';

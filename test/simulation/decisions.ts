@@ -2,7 +2,7 @@
  * What was decided, in the order in which it was: the same words whether the simulator or the running app decided it.
  * What the listeners are told of, every attempt as it is asked for, and in the end what each caller got.
  */
-import type { AttemptOrder } from '../../src/chain/chain-runner.js';
+import type { AttemptOrder } from '../../src/chain/chain-request.js';
 import type { ChainEvents } from '../../src/chain/events.js';
 
 export interface Decision {

@@ -3,7 +3,7 @@
  * until they are told to blather: to go on with what nobody listens to any more.
  */
 import type { Clock } from '../../src/chain/clock.js';
-import type { AttemptOrder } from '../../src/chain/chain-runner.js';
+import type { AttemptOrder } from '../../src/chain/chain-request.js';
 import { ownFailure } from '../../src/upstream/classify.js';
 import type { FailureClass } from '../../src/policy/failure.js';
 import type { AttemptEnd, AttemptHandler, RunningAttempt, TokenUsage } from '../../src/upstream/upstream.js';

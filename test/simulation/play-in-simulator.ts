@@ -1,6 +1,7 @@
 /** Plays a script as the simulator does: the driver and its board on a virtual clock, models that are given their fate. */
 import { boardModels, retryBudgets } from '../../src/chain/board-models.js';
-import { type AttemptOrder, ChainRunner, type RequestResult, type RequestSoFar } from '../../src/chain/chain-runner.js';
+import type { AttemptOrder, RequestResult, RequestSoFar } from '../../src/chain/chain-request.js';
+import { ChainRunner } from '../../src/chain/chain-runner.js';
 import { errorOf } from '../../src/chain/errors.js';
 import { ChainEvents } from '../../src/chain/events.js';
 import { ModelBoard } from '../../src/chain/model-board.js';

@@ -3,7 +3,7 @@
  * attempt was asked and heard. Nothing in it decides or behaves otherwise.
  */
 import { Engine, type ChatCall, type EngineDeps } from '../../src/chain/engine.js';
-import type { RequestSink, RunningRequest } from '../../src/chain/chain-runner.js';
+import type { RequestSink, RunningRequest } from '../../src/chain/chain-request.js';
 import { HttpUpstream } from '../../src/upstream/http-upstream.js';
 import type {
   AttemptHandler,

@@ -2,7 +2,7 @@
  * One request of a random world: what the driver asks of the models and tells its caller, held against what the contract
  * promises of every request.
  */
-import type { AttemptOrder, RequestResult, RequestSink, RequestSoFar } from '../../src/chain/chain-runner.js';
+import type { AttemptOrder, RequestResult, RequestSink, RequestSoFar } from '../../src/chain/chain-request.js';
 import type { Failure, FailureClass } from '../../src/policy/failure.js';
 import type { PlannedModel, RequestPlan } from '../../src/policy/plan.js';
 import type { AttemptEnd, AttemptHandler, RunningAttempt } from '../../src/upstream/upstream.js';

@@ -4,7 +4,7 @@
  * everyone who watches must be content.
  */
 import { createHash } from 'node:crypto';
-import type { RunningRequest } from '../../src/chain/chain-runner.js';
+import type { RunningRequest } from '../../src/chain/chain-request.js';
 import { FAILURE_CLASSES, type FailureClass } from '../../src/policy/failure.js';
 import type { RequestPlan } from '../../src/policy/plan.js';
 import { VirtualClock } from '../../src/simulation/virtual-clock.js';

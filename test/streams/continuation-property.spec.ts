@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { createParser } from 'eventsource-parser';
 import { describe, expect, it } from 'vitest';
-import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../../src/chain/chain-runner.js';
+import type { RequestResult, RequestSink, RequestSoFar, RunningRequest } from '../../src/chain/chain-request.js';
 import { bodyFromParams } from '../../src/chain/chat-body.js';
 import type { AttemptFinished } from '../../src/chain/events.js';
 import type { FallbackOptions } from '../../src/config/options.js';

@@ -3,7 +3,8 @@
  * hears here is what it hears in the running app.
  */
 import { boardModels, retryBudgets } from '../../src/chain/board-models.js';
-import { type AttemptOrder, ChainRunner, type RequestSink, type RunningRequest } from '../../src/chain/chain-runner.js';
+import type { AttemptOrder, RequestSink, RunningRequest } from '../../src/chain/chain-request.js';
+import { ChainRunner } from '../../src/chain/chain-runner.js';
 import type { Clock } from '../../src/chain/clock.js';
 import { ChainEvents } from '../../src/chain/events.js';
 import { ModelBoard } from '../../src/chain/model-board.js';

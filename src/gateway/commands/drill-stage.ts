@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type OpenAI from 'openai';
-import type { RequestResult, RequestSink } from '../../chain/chain-runner.js';
+import type { RequestResult, RequestSink } from '../../chain/chain-request.js';
 import { bodyFromParams } from '../../chain/chat-body.js';
 import { systemClock } from '../../chain/clock.js';
 import { Engine } from '../../chain/engine.js';

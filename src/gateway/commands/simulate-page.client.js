@@ -237,6 +237,8 @@
     }
   }
 
+  /** Between two plots: the page stays quick to the touch. */
+  const PAUSE_MS = 20;
   const plots = [...document.querySelectorAll('.plot')];
   for (const [index, scenario] of scenarios.entries()) scenario.index = index;
   const near = new IntersectionObserver(
@@ -245,15 +247,14 @@
     },
     { rootMargin: '800px' },
   );
-  // What is far down is drawn when nothing else is to do: whoever scrolls, prints or takes a picture finds it there.
-  const whenIdle = window.requestIdleCallback ?? ((then) => setTimeout(then, 50));
+  // What is far down is drawn later, one by one: whoever scrolls, prints or takes a picture finds it there.
   const drawNext = () => {
     const next = plots.find((element) => !drawn.has(element));
     if (!next) return;
     draw(next);
-    whenIdle(drawNext);
+    setTimeout(drawNext, PAUSE_MS);
   };
-  whenIdle(drawNext);
+  setTimeout(drawNext, PAUSE_MS);
   const sized = new ResizeObserver((entries) => {
     for (const { target } of entries) {
       const plot = drawn.get(target)?.plot;
