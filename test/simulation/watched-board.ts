@@ -188,10 +188,14 @@ export class WatchedBoard extends ModelBoard {
     return this.policyOf(model).breaker;
   }
 
-  /** Nobody sleeps while a place is free. */
-  judgeQueues(): void {
+  /**
+   * Nobody sleeps while a place is free, and nobody waits who has left.
+   * @param idle requests that have no attempt under way.
+   */
+  judgeQueues(idle: number): void {
     for (const [name, { model }] of this.#models) {
       const { live, waiting } = this.crowd(name);
+      if (waiting > idle) this.#complain(`${name}: ${waiting} wait, and only ${idle} requests could`);
       if (waiting > 0 && live < (model.maxConcurrent ?? Infinity))
         this.#complain(`${name}: ${waiting} wait beside ${live} attempts`);
     }
