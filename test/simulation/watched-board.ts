@@ -66,6 +66,8 @@ const COUNTED: ReadonlySet<FailureClass> = new Set([
   'stream_error',
   'empty_answer',
 ]);
+/** At most one try a second, but for the last digits of a moment. */
+const UNLIKELY_MS = 1_000 - 1e-6;
 /** So many requests count at least when a share of them is drawn. */
 const HEDGE_LEAST_REQUESTS = 20;
 
@@ -230,7 +232,7 @@ export class WatchedBoard extends ModelBoard {
     const chain = this.#chain(order.chain);
     if (order.isHedge) wrong('as a hedge though it is down');
     if (chain.unlikelyLive > 0) wrong('as a second try at once');
-    if (nowMs - chain.unlikelyAtMs < 1_000) wrong(`${nowMs - chain.unlikelyAtMs} ms after the last try`);
+    if (nowMs - chain.unlikelyAtMs < UNLIKELY_MS) wrong(`${nowMs - chain.unlikelyAtMs} ms after the last try`);
     chain.unlikelyLive++;
     chain.unlikelyAtMs = nowMs;
   }
