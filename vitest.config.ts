@@ -7,6 +7,8 @@ export default defineConfig({
     include: ['src/**/*.spec.ts', 'test/**/*.spec.ts'],
     // By default one core is left idle, which is half of a small machine; most tests wait for sockets.
     maxWorkers: 2,
+    // What waits for a browser or a process waits longer on a busy machine; what hangs is found all the same.
+    testTimeout: 30_000,
     coverage: { provider: 'v8', include: ['src/**'] },
   },
 });

@@ -19,6 +19,7 @@ export interface RunningOutage {
   readonly report: PolicyReport;
   /** Of bare requests that went past the app meanwhile; ms. What it has, the machine has. */
   readonly bareP99Ms: number;
+  readonly bareMaxMs: number;
   readonly statuses: Readonly<Record<number, number>>;
   /** The most requests within one second, by those of a usual one: no model's peak can be below what callers do. */
   readonly callersPeak: number;
@@ -54,7 +55,8 @@ export async function runOutage(dist: string, plan: OutagePlan): Promise<Running
     const got = await load.ask<'answers'>('answers');
     if (got.firstFault !== undefined) throw new Error(got.firstFault);
     const attempts = await upstream.ask<'attempts'>('attempts');
-    return { ...count(simulator, plan, attempts, got), bareP99Ms: quantile(got.bareMs, 0.99) };
+    const bare = { bareP99Ms: quantile(got.bareMs, 0.99), bareMaxMs: quantile(got.bareMs, 1) };
+    return { ...count(simulator, plan, attempts, got), ...bare };
   } finally {
     await Promise.all(children.map((child) => child.stop()));
     await rm(directory, { recursive: true, force: true });
@@ -102,7 +104,7 @@ function count(
   plan: OutagePlan,
   attempts: readonly number[],
   { answers }: AnswersReport,
-): Omit<RunningOutage, 'bareP99Ms'> {
+): Omit<RunningOutage, 'bareP99Ms' | 'bareMaxMs'> {
   const scenario = scenarioOf(simulator, plan);
   const { runs, tallies } = simulator;
   let nowMs = 0;

@@ -29,6 +29,22 @@ describe('the driver', () => {
     expect(stage.clock.step()).toBe(false);
   });
 
+  it('tells whether the deadline has passed, which attempts that all timed out before do not say', () => {
+    const late: boolean[] = [];
+    const tell = (stage: Stage): Stage => {
+      stage.events.on('request.finished', ({ deadlineExceeded }) => late.push(deadlineExceeded));
+      return stage;
+    };
+    const timedOut = tell(new Stage(['a']))
+      .ask({ policy: { maxRetries: 0 } })
+      .fail('timeout_total', {}, 30_000);
+    expect(timedOut.result?.verdict).toMatchObject({ because: 'timed_out' });
+    tell(new Stage(['a']))
+      .ask()
+      .clock.advance(60_000);
+    expect(late).toEqual([false, true]);
+  });
+
   it('aborts the attempt when the caller leaves, and delivers nothing of it', () => {
     const stage = new Stage().ask();
     stage.running.cancel();

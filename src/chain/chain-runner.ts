@@ -507,7 +507,7 @@ class RequestRun implements RunningRequest {
       latencyMs,
       streaming: plan.streaming,
       drilled: this.#attempts.some((attempt) => attempt.drilled),
-      deadlineExceeded: verdict.type === 'exhausted' && verdict.because === 'timed_out',
+      deadlineExceeded: isTooLate(verdict, latencyMs, plan.deadlineMs),
       ...(firstTokenAtMs !== undefined && { ttftMs: firstTokenAtMs - this.#startedAtMs }),
     });
   }
@@ -542,6 +542,13 @@ class RequestRun implements RunningRequest {
     });
   }
 }
+
+/** Every attempt may have timed out long before; and the last moment before the deadline is not waited for. */
+function isTooLate(verdict: Verdict, latencyMs: number, deadlineMs: number): boolean {
+  return verdict.type === 'exhausted' && verdict.because === 'timed_out' && latencyMs >= deadlineMs * LATE_SHARE;
+}
+
+const LATE_SHARE = 0.99;
 
 function streamIdOf(streamId: string | undefined): { streamId?: string } {
   return streamId === undefined ? {} : { streamId };

@@ -297,8 +297,8 @@ describe('drill', () => {
   it('prints one line per fault that does not fall back where a model may not be asked that late', async () => {
     const files = twoProviders({
       models: {
-        'gpt-4': { provider: 'one', timeoutMs: 2_000 },
-        'gpt-3.5-turbo': { provider: 'two', deadlineMs: 1_000 },
+        'gpt-4': { provider: 'one', timeoutMs: 5_000 },
+        'gpt-3.5-turbo': { provider: 'two', deadlineMs: 4_000 },
       },
       policy: { maxRetries: 0 },
     });

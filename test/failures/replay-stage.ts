@@ -141,10 +141,15 @@ function configOf(cases: readonly FailureCase[], of: (one: FailureCase) => CaseS
   return { providers, models, chains, policy: HARNESS_POLICY, health: { intervalMs: 3_600_000 } };
 }
 
+/** A model that speaks has so long to do it, ms: a busy machine is no silent model. */
+const SPEAKING_MS = 2_000;
+
 /** `ttft_ms` and its kin in the words of a config file. */
-function policyOf({ policy, request }: FailureCase): object {
+function policyOf({ policy, request, expect }: FailureCase): object {
   const { maxRetries, ttft_ms: ttftMs, idle_ms: idleMs, total_ms: totalMs } = policy ?? {};
-  const timeoutMs = request.stream ? ttftMs : totalMs;
+  const isSilent = [expect.class].flat().includes('timeout_ttft');
+  const speakingMs = ttftMs === undefined || isSilent ? ttftMs : Math.max(ttftMs, SPEAKING_MS);
+  const timeoutMs = request.stream ? speakingMs : totalMs;
   const limits = { ...(idleMs === undefined ? {} : { idleMs }), ...(totalMs === undefined ? {} : { totalMs }) };
   return {
     ...(maxRetries === undefined ? {} : { maxRetries }),

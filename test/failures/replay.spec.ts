@@ -62,6 +62,7 @@ describe('a chain whose first model fails as in the catalogue', () => {
     }
     const receivedAtEpochMs = Date.now();
     const metrics = await readModelMetrics(stage.gateway.url, names.a);
+    const readAtEpochMs = Date.now();
 
     expectHeaders(one, view);
     expectContent(one, view);
@@ -72,7 +73,8 @@ describe('a chain whose first model fails as in the catalogue', () => {
     expect(metrics).toMatchObject({ breaker: 'closed' });
     const rest = expectedRest(one);
     if (rest === undefined) expect(metrics).toMatchObject({ cooldownUntil: null });
-    else {
+    // A rest of a quarter of a second may be over before it is looked at.
+    else if (metrics?.['cooldownUntil'] !== null || readAtEpochMs - sentAtEpochMs < rest.leastMs) {
       const untilEpochMs = Date.parse(String(metrics?.['cooldownUntil']));
       expect(untilEpochMs - sentAtEpochMs).toBeGreaterThanOrEqual(rest.leastMs);
       expect(untilEpochMs - receivedAtEpochMs).toBeLessThanOrEqual(rest.mostMs);

@@ -12,6 +12,8 @@ import { type Figure, figuresOf } from '../../bench/outage-table.js';
 
 const DIST = fileURLToPath(new URL('../../dist', import.meta.url));
 const SIMULATIONS = 20;
+/** What comes during a longer one comes all at once after it, and is a spike of the machine's. */
+const LONGEST_STALL_MS = 200;
 const LIMIT_MS = 3 * spanMsOf(SHORT);
 
 let app: RunningOutage;
@@ -44,7 +46,8 @@ describe('a total outage, in the running app', () => {
     expect(figure('normal again').app).toBeLessThan(15 / SHORT.faster);
   });
 
-  it('is followed by no spike on the model that recovers', () => {
+  it('is followed by no spike on the model that recovers', ({ skip }) => {
+    skip(app.bareMaxMs > LONGEST_STALL_MS, `the machine stood still for ${Math.round(app.bareMaxMs)} ms`);
     expect(figure('peak on a recovering model').app).toBeLessThan(1.5 * Math.max(1, app.callersPeak));
   });
 
