@@ -34,12 +34,16 @@ export class FickleModels {
     this.#moods.set(model, mood);
   }
 
-  /** @throws where the model cannot even be asked, as an upstream without an address does. */
-  ask(order: AttemptOrder, streaming: boolean, handler: AttemptHandler): RunningAttempt {
+  /**
+   * @param request counts from 0: what befalls its attempts is drawn by its number, whatever befell others.
+   * @throws where the model cannot even be asked, as an upstream without an address does.
+   */
+  ask(request: number, order: AttemptOrder, streaming: boolean, handler: AttemptHandler): RunningAttempt {
+    const draw = this.#draw.fork(request * 64 + order.number);
     const mood = this.#moods.get(order.model) ?? { what: 'well' };
-    if (mood.what === 'chaos' && this.#draw.chance(0.1)) throw new Error('no such host');
+    if (mood.what === 'chaos' && draw.chance(0.1)) throw new Error('no such host');
     const nowMs = this.#clock.nowMs();
-    const steps = drawScript(mood, this.#usualMs.get(order.model) ?? 100, nowMs, this.#draw);
+    const steps = drawScript(mood, this.#usualMs.get(order.model) ?? 100, nowMs, draw);
     const attempt = new FickleAttempt(steps, { order, streaming, clock: this.#clock, handler }, () => {
       this.live.delete(attempt);
       this.#over.push(attempt);
@@ -50,8 +54,8 @@ export class FickleModels {
   }
 
   /** One that has ended, to be heard all the same. */
-  someoneOver(): FickleAttempt | undefined {
-    return this.#over.length > 0 ? this.#draw.pick(this.#over) : undefined;
+  someoneOver(draw: Draw): FickleAttempt | undefined {
+    return this.#over.length > 0 ? draw.pick(this.#over) : undefined;
   }
 }
 

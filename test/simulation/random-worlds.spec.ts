@@ -10,7 +10,7 @@ import { KEPT_SEEDS } from './kept-seeds.js';
 import { CALM, HARSH } from './temper.js';
 import { playWorld, type WorldStory } from './world.js';
 
-const WORLDS = Number(process.env['WORLDS'] ?? 2_000);
+const WORLDS = Number(process.env['WORLDS'] ?? 3_000);
 const FIRST = Number(process.env['FIRST_WORLD'] ?? 0);
 const ONE = process.env['WORLD'];
 const LAST_LINES = 60;

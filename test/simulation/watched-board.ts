@@ -66,6 +66,8 @@ const COUNTED: ReadonlySet<FailureClass> = new Set([
   'stream_error',
   'empty_answer',
 ]);
+/** At most one try a second, but for the last digits of a moment. */
+const UNLIKELY_MS = 1_000 - 1e-6;
 /** So many requests count at least when a share of them is drawn. */
 const HEDGE_LEAST_REQUESTS = 20;
 
@@ -188,10 +190,14 @@ export class WatchedBoard extends ModelBoard {
     return this.policyOf(model).breaker;
   }
 
-  /** Nobody sleeps while a place is free. */
-  judgeQueues(): void {
+  /**
+   * Nobody sleeps while a place is free, and nobody waits who has left.
+   * @param idle requests that have no attempt under way.
+   */
+  judgeQueues(idle: number): void {
     for (const [name, { model }] of this.#models) {
       const { live, waiting } = this.crowd(name);
+      if (waiting > idle) this.#complain(`${name}: ${waiting} wait, and only ${idle} requests could`);
       if (waiting > 0 && live < (model.maxConcurrent ?? Infinity))
         this.#complain(`${name}: ${waiting} wait beside ${live} attempts`);
     }
@@ -226,7 +232,7 @@ export class WatchedBoard extends ModelBoard {
     const chain = this.#chain(order.chain);
     if (order.isHedge) wrong('as a hedge though it is down');
     if (chain.unlikelyLive > 0) wrong('as a second try at once');
-    if (nowMs - chain.unlikelyAtMs < 1_000) wrong(`${nowMs - chain.unlikelyAtMs} ms after the last try`);
+    if (nowMs - chain.unlikelyAtMs < UNLIKELY_MS) wrong(`${nowMs - chain.unlikelyAtMs} ms after the last try`);
     chain.unlikelyLive++;
     chain.unlikelyAtMs = nowMs;
   }

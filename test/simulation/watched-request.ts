@@ -65,6 +65,11 @@ export class WatchedRequest implements RequestSink {
     return this.#attempts.map((attempt) => attempt.model.name);
   }
 
+  /** Under way, without any attempt. */
+  get isIdle(): boolean {
+    return !this.isFinished && this.#live.length === 0;
+  }
+
   get deadlineAtMs(): number {
     return this.#clockStartMs + this.#setup.plan.deadlineMs;
   }

@@ -32,6 +32,7 @@ export interface WorldStory {
 interface Caller {
   readonly request: WatchedRequest;
   readonly running: RunningRequest;
+  readonly replica: Replica;
 }
 
 /** More steps than any request can need in one moment: whoever takes them turns in a circle. */
@@ -61,27 +62,31 @@ class World {
   #attempts = 0;
   #steps = { atMs: -1, count: 0 };
   #leaptAtMs = 0;
+  /** Timers of this world itself. */
+  #ownTimers = 0;
 
   constructor(seed: number) {
     this.#seed = seed;
     const draw = new Draw(seed);
     this.#draw = draw;
     this.#lateMs = draw.chance(0.5) ? 0 : draw.pick([1, 20, 300]);
-    this.#clock = new RestlessClock(this.#virtual, draw, this.#lateMs);
+    this.#clock = new RestlessClock(this.#virtual, draw.fork(), this.#lateMs);
     this.#temper = draw.pick([CALM, HARSH]);
     this.#isStormy = draw.chance(0.1);
     const shape = drawShape(draw, this.#temper);
     const usualMs = draw.pick(this.#temper.usualMs);
     this.#usualMs = new Map(shape.models.map(({ name }) => [name, draw.about(usualMs * draw.pick([1, 1, 10]))]));
-    this.#models = new FickleModels(this.#clock, draw, this.#usualMs);
+    this.#models = new FickleModels(this.#clock, draw.fork(), this.#usualMs);
     const setup = {
       shape,
-      draw,
       clock: this.#clock,
       say: (line: string) => this.#say(line),
       complain: (what: string) => this.#complain(what),
     };
-    this.#replicas = Array.from({ length: draw.pick([1, 1, 2, 3]) }, (_, index) => new Replica({ index, ...setup }));
+    this.#replicas = Array.from(
+      { length: draw.pick([1, 1, 2, 3]) },
+      (_, index) => new Replica({ index, draw: draw.fork(), ...setup }),
+    );
   }
 
   play(): WorldStory {
@@ -132,7 +137,8 @@ class World {
 
   #arrive(replica: Replica, plan = this.#drawPlan(replica), isQuiet = false): WatchedRequest {
     const draw = this.#draw;
-    const name = `r${this.#requests++}`;
+    const index = this.#requests++;
+    const name = `r${index}`;
     const request = new WatchedRequest({
       name,
       plan,
@@ -142,7 +148,7 @@ class World {
       takeBegun: () => replica.board.takeBegun(),
       ask: (order, handler) => {
         this.#attempts++;
-        return this.#models.ask(order, plan.streaming, handler);
+        return this.#models.ask(index, order, plan.streaming, handler);
       },
     });
     const how = `${plan.streaming ? 'streaming' : 'plain'} within ${plan.deadlineMs}`;
@@ -157,10 +163,14 @@ class World {
       sink: request,
       ...(drills && { drills }),
     });
-    if (!request.isFinished) this.#callers.add({ request, running });
+    if (!request.isFinished) this.#callers.add({ request, running, replica });
     if (!isQuiet && draw.chance(0.05)) {
       running.pause();
-      this.#clock.setTimer(draw.about(100), () => running.resume());
+      this.#ownTimers++;
+      this.#clock.setTimer(draw.about(100), () => {
+        this.#ownTimers--;
+        running.resume();
+      });
     }
     return request;
   }
@@ -181,7 +191,8 @@ class World {
   }
 
   #leave(): void {
-    const leaving = [...this.#callers].at(this.#draw.whole(0, this.#callers.size));
+    // Also nobody, now and then.
+    const leaving = [...this.#callers][this.#draw.fork().whole(0, this.#callers.size)];
     if (!leaving) return;
     this.#say('a caller leaves');
     leaving.running.cancel();
@@ -200,15 +211,17 @@ class World {
     this.#virtual.leap(ms);
     this.#leaptAtMs = this.#virtual.nowMs();
     const live = [...this.#models.live];
-    for (const attempt of live) if (this.#draw.chance(0.3)) attempt.hurry();
+    const draw = this.#draw.fork();
+    for (const attempt of live) if (draw.chance(0.3)) attempt.hurry();
   }
 
   /** What is over says something all the same: nobody may hear it. */
   #blather(): void {
-    const attempt = this.#models.someoneOver();
+    const draw = this.#draw.fork();
+    const attempt = this.#models.someoneOver(draw);
     if (!attempt) return;
     const before = this.#visible();
-    attempt.blather(this.#draw);
+    attempt.blather(draw);
     if (this.#visible() !== before) this.#complain('what came after the end of an attempt changed something');
   }
 
@@ -239,7 +252,11 @@ class World {
       if (sinceMs > this.#leaptAtMs && request.isOverdue(sinceMs))
         this.#complain('a request goes on after its deadline');
     }
-    for (const { board } of this.#replicas) board.judgeQueues();
+    for (const replica of this.#replicas) {
+      const idle = [...this.#callers].filter((caller) => caller.replica === replica && caller.request.isIdle).length;
+      replica.board.judgeQueues(idle);
+    }
+    if (this.#callers.size === 0 && this.#virtual.liveTimers > this.#ownTimers) this.#complain('timers are left');
     return isMoving;
   }
 
