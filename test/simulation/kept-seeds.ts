@@ -21,7 +21,5 @@ export const KEPT_SEEDS: readonly { readonly seed: number; readonly found: strin
   { seed: 3873, found: 'a model asked again by prompt was asked without a place, or after the deadline' },
   { seed: 4569, found: 'a model whose own deadline is 10 ms was never asked' },
   { seed: 5877, found: 'a slow model later in the chain cut the first one off at its p95, and its breaker opened' },
-  { seed: 178234, found: 'the same, where the time sufficed by a hair' },
-  { seed: 16731, found: 'a refusal taken for a storm of 400s, and a retry taken for one: the watcher’s own mistake' },
   { seed: 15578, found: 'two tries within a second, by the last digit of a moment: the watcher’s own mistake' },
 ];
