@@ -225,7 +225,7 @@ export class WatchedRequest implements RequestSink {
     if (this.#live.length > 1) this.#wrong('asks a third at once');
     if (this.#live.some((live) => live.hasSpoken)) this.#wrong('asks another beside one that has spoken');
     const earlier = this.#attempts.filter((known) => known.model === model);
-    const isReasked = order.continues !== undefined && isRefusal(earlier.at(-1));
+    const isReasked = order.continues?.way === 'prompt' && isRefusal(earlier.at(-1));
     const isRetry = earlier.length > 0 && !isReasked;
     if (isRetry) this.#retries++;
     if (begun && begun.order.costs !== (isRetry || begun.order.isHedge))
