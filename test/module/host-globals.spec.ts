@@ -133,7 +133,7 @@ describe.each(PLATFORMS)('our routes on %s', (on) => {
     ] as const) {
       const answer = await host.post(path, body);
       expect(answer).toMatchObject({ status, json: { error: { message: expect.any(String), code } } });
-      expect(answer.headers.get('x-request-id')).toBeTruthy();
+      expect(answer.headers.get('x-request-id')).toMatch(/./);
     }
     expect((await host.get('/v1/models')).json).toMatchObject({
       object: 'list',
